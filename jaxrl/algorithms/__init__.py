@@ -1,0 +1,1 @@
+"""The learners, one algorithm a file."""

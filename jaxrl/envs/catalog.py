@@ -1,0 +1,53 @@
+"""Environments by name."""
+
+import difflib
+import inspect
+from typing import Any
+
+
+def environment_names() -> list[str]:
+    """Names of all registered gymnax environments, those that the user registered included."""
+    import gymnax
+
+    return list(gymnax.registered_envs)
+
+
+def make(name: str, **options: Any) -> tuple[Any, Any]:
+    """Create an environment once; every new one is a new compilation key.
+
+    Args:
+      name: a name of `environment_names()`.
+      **options: arguments of the environment's constructor and fields of its parameters, by name.
+
+    Returns:
+      The environment and its parameters.
+
+    Raises:
+      ValueError: for an unknown name or option, with the nearest ones.
+
+    Example:
+      >>> env, env_params = make("FrozenLake-misc", map_name="8x8", max_steps_in_episode=50)
+      >>> env_params.max_steps_in_episode
+      50
+    """
+    import gymnax
+    from gymnax.registration import _registry
+
+    if name not in gymnax.registered_envs:
+        raise ValueError(f"env: unknown environment {name!r}; {nearest(name, environment_names())}")
+    signature = inspect.signature(_registry[name]).parameters
+    constructor = {key: value for key, value in options.items() if key in signature}
+    env, env_params = gymnax.make(name, **constructor)
+    changes = {key: value for key, value in options.items() if key not in constructor}
+    fields = list(getattr(env_params, "__dataclass_fields__", {}))
+    for key in changes:
+        if key not in fields:
+            raise ValueError(f"env.{key}: {name} has no such option; {nearest(key, [*signature, *fields])}")
+    return env, env_params.replace(**changes) if changes else env_params
+
+
+def nearest(word: str, words: list[str]) -> str:
+    """A sentence that offers the words most like `word`, or all of them if none is."""
+    lower = {candidate.lower(): candidate for candidate in words}
+    close = difflib.get_close_matches(word.lower(), lower, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(lower[c] for c in close)}?" if close else f"there are: {', '.join(words)}"

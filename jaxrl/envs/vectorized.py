@@ -1,0 +1,93 @@
+"""N copies of a gymnax environment, stepped together, with dtypes that never change."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxrl.types import Transition
+
+
+def _strong(tree: Any) -> Any:
+    """Drop weak types: a carry that starts weak would compile the second call anew."""
+    return jax.tree.map(lambda x: jax.lax.convert_element_type(x, jnp.asarray(x).dtype), tree)
+
+
+def _like(tree: Any, example: Any) -> Any:
+    return jax.tree.map(lambda x, e: jnp.asarray(x).astype(e.dtype), tree, example)
+
+
+def reset(env: Any, env_params: Any, key: jax.Array, num_envs: int) -> tuple[Any, Any]:
+    """Reset `num_envs` copies.
+
+    Args:
+      env: a gymnax environment.
+      env_params: its parameters.
+      key: consumed.
+      num_envs: N.
+
+    Returns:
+      Observations and environment states, pytrees of `[N, ...]`.
+    """
+    return _strong(jax.vmap(env.reset, (0, None))(jax.random.split(key, num_envs), env_params))
+
+
+def step(
+    env: Any, env_params: Any, key: jax.Array, obs: Any, env_state: Any, action: jax.Array
+) -> tuple[Any, Any, Transition]:
+    """Step N copies; those whose episode ends are reset.
+
+    Args:
+      env: a gymnax environment.
+      env_params: its parameters.
+      key: consumed.
+      obs: `[N, ...]` current observations.
+      env_state: `[N, ...]` current states.
+      action: `[N]` or `[N, A]` as the policy sampled it; a continuous one is brought into bounds here.
+
+    Returns:
+      The next observations and states (of the next episode where one ended), and the transition, whose `next_obs`
+      is the true successor. Its `log_prob` is zero: the caller knows better.
+    """
+    keys = jax.random.split(key, len(action))
+    env_action = bounded_action(env.action_space(env_params), action)
+    next_obs, next_state, reward, terminated, truncated, info = jax.vmap(env.step, (0, 0, 0, None))(
+        keys, env_state, env_action, env_params
+    )
+    reward = jnp.asarray(reward, jnp.float32).reshape(len(action))  # some environments return int32 or [1]
+    transition = Transition(
+        obs=obs,
+        action=action,
+        reward=reward,
+        terminated=jnp.asarray(terminated, bool).reshape(len(action)),
+        truncated=jnp.asarray(truncated, bool).reshape(len(action)),
+        next_obs=_like(info["final_observation"], obs),
+        log_prob=jnp.zeros(len(action)),
+    )
+    return _like(next_obs, obs), _like(next_state, env_state), transition
+
+
+def bounded_action(action_space: Any, action: jax.Array) -> jax.Array:
+    """What the environment gets for an action of the policy.
+
+    A bounded continuous action is clipped to [-1, 1] and mapped linearly onto [low, high]; an unbounded one and
+    a discrete one pass untouched. The stored action stays the policy's own, because a clipped one has
+    another likelihood.
+
+    Args:
+      action_space: gymnax space.
+      action: `[N]` or `[N, A]`.
+
+    Returns:
+      `[N, *action_space.shape]`.
+    """
+    if hasattr(action_space, "n"):
+        return action
+    low = jnp.broadcast_to(jnp.asarray(action_space.low, jnp.float32), action_space.shape)
+    high = jnp.broadcast_to(jnp.asarray(action_space.high, jnp.float32), action_space.shape)
+    action = action.reshape(len(action), *action_space.shape)
+    finite = (jnp.isfinite(low) & jnp.isfinite(high))[None]
+    # jnp.where is evaluated on both sides: keep infinities out of the arithmetic.
+    safe_low, safe_high = jnp.where(finite, low[None], -1.0), jnp.where(finite, high[None], 1.0)
+    scaled = safe_low + 0.5 * (jnp.clip(action, -1.0, 1.0) + 1.0) * (safe_high - safe_low)
+    return jnp.where(finite, scaled, jnp.clip(action, low[None], high[None]))

@@ -1,0 +1,79 @@
+"""Torsos: from a batch of observations to a batch of features."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+orthogonal = nn.initializers.orthogonal
+
+
+class MLP(nn.Module):
+    """Fully connected layers with orthogonal weights (gain √2) and zero biases.
+
+    Args:
+      hidden_sizes: width of each layer.
+      activation: function of an array.
+
+    Maps `[B, ...]`, flattened and cast to float32, to `[B, hidden_sizes[-1]]`.
+    """
+
+    hidden_sizes: tuple[int, ...] = (64, 64)
+    activation: Callable[[jax.Array], jax.Array] = nn.tanh
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Return features `[B, D]`."""
+        x = Flatten()(x)
+        for size in self.hidden_sizes:
+            x = self.activation(nn.Dense(size, kernel_init=orthogonal(np.sqrt(2)))(x))
+        return x
+
+
+class Flatten(nn.Module):
+    """Flatten each observation and cast it to float32: `[B, ...]` to `[B, D]`."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Return `[B, D]`."""
+        return x.reshape(len(x), -1).astype(jnp.float32)
+
+
+class OneHot(nn.Module):
+    """Integers below `size` as one-hot vectors: `[B]` to float32 `[B, size]`.
+
+    Args:
+      size: number of values.
+    """
+
+    size: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Return `[B, size]`."""
+        return jax.nn.one_hot(x, self.size)
+
+
+class MinAtarCNN(nn.Module):
+    """The MinAtar network: one 3x3 convolution of 16 channels, then fully connected layers.
+
+    Args:
+      channels: output channels of the convolution.
+      hidden_sizes: widths of the layers after it.
+
+    Maps `[B, H, W, C]` to `[B, hidden_sizes[-1]]`.
+
+    Source: Young & Tian (2019), MinAtar, arXiv:1903.03176, section 3; the orthogonal weights are a deviation.
+    """
+
+    channels: int = 16
+    hidden_sizes: tuple[int, ...] = (128,)
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Return features `[B, D]`."""
+        x = x.astype(jnp.float32)
+        x = nn.Conv(self.channels, (3, 3), padding="VALID", kernel_init=orthogonal(np.sqrt(2)))(x)
+        return MLP(self.hidden_sizes, nn.relu)(nn.relu(x))

@@ -1,0 +1,36 @@
+"""Equations: pure functions of arrays, time-major `[T, ...]` with any trailing batch axes."""
+
+from jaxrl.ops.distributions import Categorical, Gaussian
+from jaxrl.ops.episodes import EpisodeStatistics, episode_metrics, init_episodes
+from jaxrl.ops.losses import clipped_value_loss, ppo_clip
+from jaxrl.ops.normalization import (
+    RunningStatistics,
+    discounted_sums,
+    init_statistics,
+    normalize,
+    update_statistics,
+)
+from jaxrl.ops.optimizers import adam, sgd
+from jaxrl.ops.returns import generalized_advantages, lambda_returns
+from jaxrl.ops.shuffling import permutation, permute_index
+
+__all__ = [
+    "Categorical",
+    "EpisodeStatistics",
+    "Gaussian",
+    "RunningStatistics",
+    "adam",
+    "clipped_value_loss",
+    "discounted_sums",
+    "episode_metrics",
+    "generalized_advantages",
+    "init_episodes",
+    "init_statistics",
+    "lambda_returns",
+    "normalize",
+    "permutation",
+    "permute_index",
+    "ppo_clip",
+    "sgd",
+    "update_statistics",
+]

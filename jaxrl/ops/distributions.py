@@ -1,0 +1,66 @@
+"""Action distributions: small pytrees with `sample`, `log_prob`, `entropy` and `mode`."""
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+
+@flax.struct.dataclass
+class Categorical:
+    """Distribution over `A` discrete actions.
+
+    Args:
+      logits: `[..., A]` unnormalized log-probabilities.
+    """
+
+    logits: jax.Array
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        """Sample int32 actions `[...]`. The key is consumed."""
+        return jax.random.categorical(key, self.logits).astype(jnp.int32)
+
+    def log_prob(self, action: jax.Array) -> jax.Array:
+        """Log-probability `[...]` of integer actions `[...]`."""
+        # A one-hot product, not a gather: XLA fuses it into the log-softmax, forward and backward.
+        chosen = action[..., None] == jnp.arange(self.logits.shape[-1])
+        return jnp.sum(jnp.where(chosen, jax.nn.log_softmax(self.logits), 0.0), axis=-1)
+
+    def entropy(self) -> jax.Array:
+        """Entropy `[...]` in nats."""
+        log_probs = jax.nn.log_softmax(self.logits)
+        return -jnp.sum(jnp.exp(log_probs) * log_probs, axis=-1)
+
+    def mode(self) -> jax.Array:
+        """The most probable action `[...]`, int32."""
+        return jnp.argmax(self.logits, axis=-1).astype(jnp.int32)
+
+
+@flax.struct.dataclass
+class Gaussian:
+    """Diagonal normal distribution over actions `[..., A]`.
+
+    Args:
+      mean: `[..., A]`.
+      log_std: `[..., A]` logarithm of the standard deviation.
+    """
+
+    mean: jax.Array
+    log_std: jax.Array
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        """Sample actions `[..., A]`. The key is consumed."""
+        noise = jax.random.normal(key, self.mean.shape, self.mean.dtype)
+        return self.mean + jnp.exp(self.log_std) * noise
+
+    def log_prob(self, action: jax.Array) -> jax.Array:
+        """Log-density `[...]` of actions `[..., A]`: pass what `sample` gave, not what a bound made of it."""
+        z = (action - self.mean) * jnp.exp(-self.log_std)
+        return jnp.sum(-0.5 * jnp.square(z) - self.log_std - 0.5 * jnp.log(2.0 * jnp.pi), axis=-1)
+
+    def entropy(self) -> jax.Array:
+        """Differential entropy `[...]` in nats."""
+        return jnp.sum(self.log_std + 0.5 * jnp.log(2.0 * jnp.pi * jnp.e), axis=-1)
+
+    def mode(self) -> jax.Array:
+        """The mean `[..., A]`."""
+        return self.mean

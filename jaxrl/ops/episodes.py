@@ -1,0 +1,49 @@
+"""Returns and lengths of finished episodes, as sums that add up over updates."""
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+
+@flax.struct.dataclass
+class EpisodeStatistics:
+    """Return and length so far of the episodes in progress, float32 `[N]` each."""
+
+    return_: jax.Array
+    length: jax.Array
+
+
+def init_episodes(num_envs: int) -> EpisodeStatistics:
+    """Episodes that have just begun, `[num_envs]`."""
+    return EpisodeStatistics(jnp.zeros(num_envs), jnp.zeros(num_envs))
+
+
+def episode_metrics(
+    episode: EpisodeStatistics, reward: jax.Array, done: jax.Array
+) -> tuple[EpisodeStatistics, dict[str, jax.Array]]:
+    """Sums over the episodes that finish within a rollout.
+
+    What finished is all that was carried in and collected, less what is still in progress at the end.
+
+    Args:
+      episode: `[N]` episodes in progress before the rollout.
+      reward: `[T, N]`.
+      done: `[T, N]` bool, end of an episode for either reason.
+
+    Returns:
+      The episodes in progress after it, and `episode_return_sum`, `episode_length_sum` and `episodes`, float32 `[]`.
+      Divide the sums by `episodes` over a window of your choice; where that is zero there is no mean.
+    """
+    steps = jnp.arange(len(reward))[:, None]
+    last_done = jnp.max(jnp.where(done, steps, -1), axis=0)  # -1: no episode ended
+    unfinished = steps > last_done[None]
+    carried = (last_done < 0).astype(jnp.float32)
+    remaining = EpisodeStatistics(
+        return_=jnp.sum(jnp.where(unfinished, reward, 0.0), axis=0) + carried * episode.return_,
+        length=jnp.sum(unfinished, axis=0, dtype=jnp.float32) + carried * episode.length,
+    )
+    return remaining, {
+        "episode_return_sum": jnp.sum(reward) + jnp.sum(episode.return_) - jnp.sum(remaining.return_),
+        "episode_length_sum": reward.size + jnp.sum(episode.length) - jnp.sum(remaining.length),
+        "episodes": jnp.sum(done, dtype=jnp.float32),
+    }

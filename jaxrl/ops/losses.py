@@ -1,0 +1,44 @@
+"""Losses: pure functions of arrays that return one value per element."""
+
+import jax
+import jax.numpy as jnp
+
+
+def ppo_clip(ratio: jax.Array, advantage: jax.Array, clip: jax.Array | float) -> jax.Array:
+    """The clipped surrogate, as a loss to minimize.
+
+        L = -min(ρ A, clip(ρ, 1 - ε, 1 + ε) A)
+
+    Args:
+      ratio: `[B]` ρ = π(a|s) / π_old(a|s).
+      advantage: `[B]`, with gradients stopped.
+      clip: ε > 0; infinity gives the unclipped importance-weighted policy gradient.
+
+    Returns:
+      `[B]` losses.
+
+    Source: Schulman et al. (2017), Proximal Policy Optimization Algorithms, arXiv:1707.06347, eq. 7.
+    """
+    return -jnp.minimum(ratio * advantage, jnp.clip(ratio, 1.0 - clip, 1.0 + clip) * advantage)
+
+
+def clipped_value_loss(
+    value: jax.Array, old_value: jax.Array, target: jax.Array, clip: jax.Array | float
+) -> jax.Array:
+    """Squared error of the value, pessimistic about steps longer than `clip`.
+
+        L = max((v - G)², (v_old + clip(v - v_old, -ε, ε) - G)²) / 2
+
+    Args:
+      value: `[B]` current value.
+      old_value: `[B]` value when the batch was collected.
+      target: `[B]` value target.
+      clip: ε > 0 in units of the value; infinity gives the plain squared error.
+
+    Returns:
+      `[B]` losses.
+
+    Source: Huang et al. (2022), The 37 Implementation Details of Proximal Policy Optimization, detail 9.
+    """
+    clipped = old_value + jnp.clip(value - old_value, -clip, clip)
+    return 0.5 * jnp.maximum(jnp.square(value - target), jnp.square(clipped - target))

@@ -1,0 +1,108 @@
+"""Running statistics of observations and returns, merged batch by batch without cancellation."""
+
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+
+@flax.struct.dataclass
+class RunningStatistics:
+    """Mean and variance of everything seen so far.
+
+    Args:
+      count: float32 `[]`, number of samples.
+      mean: pytree of float32 `[*shape]`.
+      variance: pytree of float32 `[*shape]`, biased (divided by `count`); one before the first sample.
+    """
+
+    count: jax.Array
+    mean: Any
+    variance: Any
+
+
+def init_statistics(example: Any) -> RunningStatistics:
+    """Statistics of nothing: mean zero, variance one, so that `normalize` changes nothing.
+
+    Args:
+      example: a pytree of arrays with the shape of one sample.
+    """
+    zeros = jax.tree.map(lambda x: jnp.zeros(jnp.shape(x), jnp.float32), example)
+    return RunningStatistics(jnp.zeros((), jnp.float32), zeros, jax.tree.map(jnp.ones_like, zeros))
+
+
+def update_statistics(statistics: RunningStatistics, batch: Any) -> RunningStatistics:
+    """Merge a batch of samples into the statistics.
+
+    Args:
+      statistics: of samples of shape `[*shape]`.
+      batch: pytree of `[B, *shape]`, any number dtype.
+
+    Returns:
+      The statistics of both together.
+
+    Source: Chan, Golub & LeVeque (1979), Updating Formulae and a Pairwise Algorithm for Computing Sample
+    Variances, eq. 2.1.
+    """
+    batch_count = float(len(jax.tree.leaves(batch)[0]))
+    count = statistics.count + batch_count
+    weight = batch_count / count
+
+    def merge(mean: jax.Array, variance: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        x = x.astype(jnp.float32)
+        delta = x.mean(axis=0) - mean
+        # At count 0 the prior variance of one has weight zero.
+        merged = (1 - weight) * variance + weight * x.var(axis=0) + weight * (1 - weight) * jnp.square(delta)
+        return mean + weight * delta, merged
+
+    leaves, structure = jax.tree.flatten(statistics.mean)
+    merged = map(merge, leaves, jax.tree.leaves(statistics.variance), jax.tree.leaves(batch))
+    mean, variance = (jax.tree.unflatten(structure, part) for part in zip(*merged, strict=True))
+    return RunningStatistics(count, mean, variance)
+
+
+def normalize(statistics: RunningStatistics, x: Any, *, clip: float = 10.0) -> Any:
+    """Subtract the mean, divide by the standard deviation, clip.
+
+    Args:
+      statistics: of samples of shape `[*shape]`.
+      x: pytree of `[..., *shape]`.
+      clip: bound of the result's absolute value, in standard deviations.
+
+    Returns:
+      Pytree of float32 `[..., *shape]`.
+    """
+
+    def scale(x: jax.Array, mean: jax.Array, variance: jax.Array) -> jax.Array:
+        shape = (1,) * (x.ndim - mean.ndim) + mean.shape  # explicit: rank promotion is an error in our tests
+        z = (x - mean.reshape(shape)) * jax.lax.rsqrt(variance.reshape(shape) + 1e-8)
+        return jnp.clip(z, -clip, clip)
+
+    return jax.tree.map(scale, x, statistics.mean, statistics.variance)
+
+
+def discounted_sums(
+    initial: jax.Array, reward: jax.Array, done: jax.Array, discount: jax.Array | float
+) -> tuple[jax.Array, jax.Array]:
+    """Discounted sums of past rewards, `R_t = r_t + γ (1 - done_{t-1}) R_{t-1}`: their deviation scales rewards.
+
+    Args:
+      initial: `[...]` γ(1 - done)R left by the steps before.
+      reward: `[T, ...]`.
+      done: `[T, ...]` bool, end of an episode for either reason.
+      discount: γ in [0, 1].
+
+    Returns:
+      What to pass as `initial` next time `[...]`, and the sums `[T, ...]`.
+
+    Source: Engstrom et al. (2020), Implementation Matters in Deep Policy Gradients, arXiv:2005.12729, section 3,
+    "reward scaling"; there the sum runs across episode ends, here it restarts.
+    """
+
+    def step(carry: jax.Array, inputs: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        reward, done = inputs
+        total = carry + reward
+        return discount * (1.0 - done) * total, total
+
+    return jax.lax.scan(step, initial, (reward, done), unroll=min(8, len(reward)))

@@ -1,0 +1,82 @@
+"""Returns and advantages, all of them one reverse recursion."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+
+def lambda_returns(
+    reward: jax.Array, discounts: jax.Array, next_value: jax.Array, lambda_: jax.Array
+) -> jax.Array:
+    """λ-returns of a batch of trajectories.
+
+        G_t = r_t + d_t [(1 - λ_t) v_{t+1} + λ_t G_{t+1}],    G_T := v_T
+
+    λ=0 gives TD(0) targets, λ=1 Monte Carlo returns, and `G - value` is GAE(λ). Pass d_t = γ(1 - terminated_t),
+    λ_t = λ(1 - done_t), and `next_value` at the true successor: a termination then bootstraps nothing, a time
+    limit bootstraps its own last observation, and no return leaks into the episode before.
+
+    Args:
+      reward: `[T, ...]` reward for the action at t.
+      discounts: `[T, ...]` in [0, 1], zero where the episode terminated.
+      next_value: `[T, ...]` value of the true successor of step t (after an auto-reset not `value[t+1]`).
+      lambda_: `[T, ...]` in [0, 1], zero where the episode ended for either reason.
+
+    Returns:
+      `[T, ...]` returns. Gradients flow through every argument: stop them at the caller.
+
+    Raises:
+      AssertionError: if the shapes differ.
+
+    Example:
+      >>> ones = jnp.ones(3)
+      >>> lambda_returns(ones, 0.5 * ones, jnp.zeros(3), ones).tolist()
+      [1.75, 1.5, 1.0]
+
+    Source: Sutton & Barto (2018), Reinforcement Learning, 2nd ed., section 12.8 (γ and λ that vary with time).
+    """
+    chex.assert_equal_shape([reward, discounts, next_value, lambda_])
+
+    def step(following: jax.Array, inputs: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
+        reward, discount, next_value, lambda_ = inputs
+        return_ = reward + discount * ((1.0 - lambda_) * next_value + lambda_ * following)
+        return return_, return_
+
+    inputs = (reward, discounts, next_value, lambda_)
+    # Unrolled: on every backend the loop's own cost is larger than one step's arithmetic.
+    return jax.lax.scan(step, next_value[-1], inputs, reverse=True, unroll=min(8, len(reward)))[1]
+
+
+def generalized_advantages(
+    reward: jax.Array,
+    value: jax.Array,
+    next_value: jax.Array,
+    terminated: jax.Array,
+    truncated: jax.Array,
+    *,
+    discount: jax.Array | float,
+    gae_lambda: jax.Array | float,
+) -> tuple[jax.Array, jax.Array]:
+    """Generalized advantage estimation, exact at terminations and at time limits.
+
+        A_t = δ_t + γλ(1 - done_t) A_{t+1},    δ_t = r_t + γ(1 - terminated_t) v_{t+1} - v_t
+
+    Args:
+      reward: `[T, ...]`.
+      value: `[T, ...]` value of the observation at t.
+      next_value: `[T, ...]` value of the true successor of step t.
+      terminated: `[T, ...]` bool, natural end.
+      truncated: `[T, ...]` bool, time limit. Both flags may be true; termination then wins.
+      discount: γ in [0, 1], per step.
+      gae_lambda: λ in [0, 1].
+
+    Returns:
+      Advantages and value targets (`advantage + value`), each `[T, ...]`.
+
+    Source: Schulman et al. (2016), High-Dimensional Continuous Control Using Generalized Advantage Estimation,
+    arXiv:1506.02438, eq. 16; the treatment of time limits follows Pardo et al. (2018), arXiv:1712.00378.
+    """
+    discounts = discount * (1.0 - terminated)
+    lambdas = gae_lambda * (1.0 - (terminated | truncated))
+    target = lambda_returns(reward, discounts, next_value, lambdas)
+    return target - value, target

@@ -1,0 +1,86 @@
+"""The protocol of every algorithm and the records that travel through it.
+
+Axis letters, used in every docstring: `T` time, `N` environments, `B` flat batch, `S` states, `A` actions,
+`D` width. Arrays at index t hold (obs_t, action_t, the reward that action_t caused, the true successor).
+"""
+
+import dataclasses
+import math
+from typing import Any, Protocol, TypeVar
+
+import flax.struct
+import jax
+
+State = TypeVar("State")
+Metrics = dict[str, jax.Array]
+
+
+class Algorithm(Protocol[State]):
+    """An initial carry and a scan body; everything else is written once, for all algorithms.
+
+    An implementation is a final, frozen `flax.struct.dataclass`. Floats and arrays are leaves: they may be
+    traced, vmapped and changed without a retrace. Everything else is static.
+    """
+
+    def init(self, key: jax.Array) -> State:
+        """Return the initial state; `update` returns the same structure, shapes and dtypes."""
+        ...
+
+    def update(self, state: State, key: jax.Array) -> tuple[State, Metrics]:
+        """Return the next state and a flat dict of float32 scalars. The key is consumed."""
+        ...
+
+
+@flax.struct.dataclass
+class Transition:
+    """One step of experience, or with leading axes `[T, N]` or `[B]` many of them."""
+
+    obs: Any
+    """Observation before the action: a pytree of `[..., *obs_shape]`."""
+    action: jax.Array
+    """The action as the policy sampled it (unclipped when continuous), `[...]` or `[..., A]`."""
+    reward: jax.Array
+    """Reward caused by the action, float32 `[...]`."""
+    terminated: jax.Array
+    """Natural end of the episode: nothing is bootstrapped. Bool `[...]`."""
+    truncated: jax.Array
+    """Time limit: the value of `next_obs` is bootstrapped, traces are cut. Bool `[...]`."""
+    next_obs: Any
+    """The true successor, also at the last step of an episode (`final_observation`)."""
+    log_prob: jax.Array
+    """Log-probability of `action` under the policy that sampled it, float32 `[...]`."""
+
+    @property
+    def done(self) -> jax.Array:
+        """End of the episode for either reason: cuts traces, never a bootstrap discount."""
+        return self.terminated | self.truncated
+
+
+def static(default: Any = dataclasses.MISSING, *, low: float = -math.inf, high: float = math.inf) -> Any:
+    """A static field of an algorithm: it takes part in the compilation key.
+
+    Args:
+      default: the default value; without it the field is required.
+      low: smallest allowed value of a number, inclusive; `jaxrl.check` refuses others.
+      high: largest allowed value of a number, inclusive.
+
+    Returns:
+      A dataclass field.
+    """
+    return flax.struct.field(pytree_node=False, default=default, metadata={"low": low, "high": high})
+
+
+def leaf(default: float, *, low: float = -math.inf, high: float = math.inf, open_low: bool = False) -> Any:
+    """A float field of an algorithm: a leaf, so it may be traced, vmapped and changed without a retrace.
+
+    Args:
+      default: the default value.
+      low: smallest allowed value; `jaxrl.check` refuses smaller ones before anything is traced.
+      high: largest allowed value, inclusive. Infinity is allowed only where `default` or `high` says so.
+      open_low: whether `low` itself is refused too (a learning rate must be positive).
+
+    Returns:
+      A dataclass field.
+    """
+    metadata = {"low": low, "high": high, "open_low": open_low, "infinite": math.isinf(default)}
+    return flax.struct.field(default=default, metadata=metadata)
