@@ -53,8 +53,9 @@ def evaluate(
     def step(carry: tuple[Any, ...]) -> tuple[Any, ...]:
         time, obs, env_state, episodes = carry
         act_key, env_key = jax.random.split(jax.random.fold_in(steps_key, time))
+        env_keys = jax.random.split(env_key, num_episodes)
         action = algorithm.act(state, obs, act_key)
-        obs, env_state, transition = envs.step(env, env_params, env_key, obs, env_state, action)
+        obs, env_state, transition = envs.step(env, env_params, env_keys, obs, env_state, action)
         playing = ~episodes.finished
         episodes = Evaluation(
             returns=episodes.returns + jnp.where(playing, transition.reward, 0.0),

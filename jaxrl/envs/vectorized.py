@@ -33,14 +33,15 @@ def reset(env: Any, env_params: Any, key: jax.Array, num_envs: int) -> tuple[Any
 
 
 def step(
-    env: Any, env_params: Any, key: jax.Array, obs: Any, env_state: Any, action: jax.Array
+    env: Any, env_params: Any, keys: jax.Array, obs: Any, env_state: Any, action: jax.Array
 ) -> tuple[Any, Any, Transition]:
     """Step N copies; those whose episode ends are reset.
 
     Args:
       env: a gymnax environment.
       env_params: its parameters.
-      key: consumed.
+      keys: `[N]` keys, consumed. Split them outside of the loop over time: one batch of random bits is
+        cheaper than T small ones.
       obs: `[N, ...]` current observations.
       env_state: `[N, ...]` current states.
       action: `[N]` or `[N, A]` as the policy sampled it; a continuous one is brought into bounds here.
@@ -49,7 +50,6 @@ def step(
       The next observations and states (of the next episode where one ended), and the transition, whose `next_obs`
       is the true successor. Its `log_prob` is zero: the caller knows better.
     """
-    keys = jax.random.split(key, len(action))
     env_action = bounded_action(env.action_space(env_params), action)
     next_obs, next_state, reward, terminated, truncated, info = jax.vmap(env.step, (0, 0, 0, None))(
         keys, env_state, env_action, env_params

@@ -105,4 +105,4 @@ def discounted_sums(
         total = carry + reward
         return discount * (1.0 - done) * total, total
 
-    return jax.lax.scan(step, initial, (reward, done), unroll=min(8, len(reward)))
+    return jax.lax.scan(step, initial, (reward, done))

@@ -43,8 +43,7 @@ def lambda_returns(
         return return_, return_
 
     inputs = (reward, discounts, next_value, lambda_)
-    # Unrolled: on every backend the loop's own cost is larger than one step's arithmetic.
-    return jax.lax.scan(step, next_value[-1], inputs, reverse=True, unroll=min(8, len(reward)))[1]
+    return jax.lax.scan(step, next_value[-1], inputs, reverse=True)[1]
 
 
 def generalized_advantages(

@@ -29,16 +29,18 @@ def permute_index(index: jax.Array, size: jax.Array | int, round_keys: jax.Array
     mask = jnp.where(size == 1, jnp.uint32(0), jnp.uint32(0xFFFFFFFF) >> (32 - jnp.maximum(bits, 1)))
     fold = jnp.maximum(bits // 2, 1)
 
-    def mix(x: jax.Array) -> jax.Array:
-        for multiplier, offset in round_keys:
-            x = (x * (multiplier | 1) + offset) & mask
-            x = x ^ (x >> fold)
-        return x
+    def mix(round_: int, x: jax.Array) -> jax.Array:
+        multiplier, offset = round_keys[round_]
+        x = (x * (multiplier | 1) + offset) & mask
+        return x ^ (x >> fold)
 
-    def walk(x: jax.Array) -> jax.Array:
-        return jnp.where(x < size, x, mix(x))
+    def walk(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        x, outside = carry
+        x = jnp.where(outside, jax.lax.fori_loop(0, ROUNDS, mix, x), x)
+        return x, x >= size
 
-    return jax.lax.while_loop(lambda x: jnp.any(x >= size), walk, mix(index))
+    everything = jnp.ones_like(index, dtype=bool)
+    return jax.lax.while_loop(lambda carry: jnp.any(carry[1]), walk, (index, everything))[0]
 
 
 def permutation(key: jax.Array, size: int) -> jax.Array:

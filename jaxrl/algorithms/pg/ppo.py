@@ -180,17 +180,21 @@ class PPO:
           The state with its environments moved on, and the batch `[T, N, ...]`.
         """
 
-        def step(carry: tuple[Any, Any], key: jax.Array) -> tuple[tuple[Any, Any], Transition]:
+        action_key, env_key = jax.random.split(key)
+        action_keys = jax.random.split(action_key, self.num_steps)
+        env_keys = jax.random.split(env_key, (self.num_steps, self.num_envs))
+
+        def step(carry: tuple[Any, Any], keys: tuple[jax.Array, jax.Array]) -> tuple[Any, Transition]:
             obs, env_state = carry
-            action_key, env_key = jax.random.split(key)
+            action_key, env_keys = keys
             policy, _ = self.apply(state.params, state, obs)
             action = policy.sample(action_key)
             next_obs, env_state, transition = envs.step(
-                self.env, self.env_params, env_key, obs, env_state, action
+                self.env, self.env_params, env_keys, obs, env_state, action
             )
             return (next_obs, env_state), transition.replace(log_prob=policy.log_prob(action))
 
-        keys = jax.random.split(key, self.num_steps)
+        keys = (action_keys, env_keys)
         (obs, env_state), batch = jax.lax.scan(step, (state.obs, state.env_state), keys)
         return state.replace(obs=obs, env_state=env_state), batch
 
