@@ -2,6 +2,8 @@
 
 from jaxrl.engine.check import check
 from jaxrl.engine.evaluate import Evaluation, evaluate
+from jaxrl.engine.fit import Fit, fit
+from jaxrl.engine.load import load
 from jaxrl.engine.train import run, train
 
-__all__ = ["Evaluation", "check", "evaluate", "run", "train"]
+__all__ = ["Evaluation", "Fit", "check", "evaluate", "fit", "load", "run", "train"]

@@ -2,7 +2,10 @@
 
 import difflib
 import inspect
+import weakref
 from typing import Any
+
+_origins: weakref.WeakKeyDictionary[Any, tuple[str, dict[str, Any]]] = weakref.WeakKeyDictionary()
 
 
 def environment_names() -> list[str]:
@@ -43,7 +46,16 @@ def make(name: str, **options: Any) -> tuple[Any, Any]:
     for key in changes:
         if key not in fields:
             raise ValueError(f"env.{key}: {name} has no such option; {nearest(key, [*signature, *fields])}")
+    _origins[env] = (name, options)
     return env, env_params.replace(**changes) if changes else env_params
+
+
+def origin(env: Any) -> tuple[str, dict[str, Any]] | None:
+    """Name and options that `make` made an environment from; None for anything else."""
+    try:
+        return _origins.get(env)
+    except TypeError:  # neither hashable nor weakly referable: no environment
+        return None
 
 
 def nearest(word: str, words: list[str]) -> str:

@@ -1,0 +1,212 @@
+"""A training run as a process: progress, logs, evaluations, saves, resume."""
+
+import dataclasses
+import logging
+import math
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrl.engine.check import check
+from jaxrl.engine.logging import JsonlLogger, Logger, ProgressLogger, close_all, summarize
+from jaxrl.engine.programs import evaluate_seeds, split_keys, updates
+from jaxrl.engine.session import Run, open_run
+from jaxrl.engine.signals import stop_signals
+
+LOGS_PER_RUN = 100
+
+
+@dataclasses.dataclass
+class Fit:
+    """What a run of `fit` gives back; with K seeds every array has a last axis `[K]` and the state a first one."""
+
+    state: Any
+    metrics: dict[str, np.ndarray]
+    """`[n]` each, of the updates made in this process."""
+    evaluations: dict[str, np.ndarray]
+    """`update`, `return`, `length` (means over finished episodes) and `finished` (their share), `[m]` each."""
+    num_updates: int
+    """Updates made in all, before a resume included."""
+    alive: np.ndarray
+    """bool `[]` or `[K]`: False for a seed that became non-finite; its state is the last finite one."""
+    compile_seconds: float
+    """Tracing, lowering and compiling."""
+    run_seconds: float
+    """Training without compilation, evaluation and saving."""
+    steps_per_second: float
+    """Environment steps (updates, for an algorithm without environment) of all seeds per run second."""
+    interrupted: bool
+    """Whether SIGINT or SIGTERM ended the run early."""
+
+
+def fit(
+    algorithm: Any,
+    key: jax.Array | None = None,
+    num_updates: int | None = None,
+    *,
+    out: str | Path | None = None,
+    resume: str | Path | None = None,
+    evaluate_every: int = 0,
+    save_every: int = 0,
+    loggers: Sequence[Logger] | None = None,
+) -> Fit:
+    """Train with progress, logs, evaluations and saves; the same bits as `train(algorithm, key, num_updates)`.
+
+    SIGINT and SIGTERM end the run after the current chunk: it is saved and returned. One seed of several that becomes
+    non-finite is reported, frozen and left out; a single one ends the run.
+
+    Args:
+      algorithm: the algorithm.
+      key: one key, or `[K]` keys: K seeds train in one program. None with `resume` takes the saved one.
+      num_updates: updates in all; None with `resume` takes the saved number.
+      out: directory for `config.json`, `metrics.jsonl` and `checkpoints/`; None writes nothing.
+      resume: directory of an earlier run to go on from, with the same algorithm.
+      evaluate_every: updates between evaluations of 16 episodes; 0 makes none.
+      save_every: updates between saves; 0 saves at the end only.
+      loggers: take the records; None shows a progress line. With `out`, `metrics.jsonl` is written besides.
+
+    Returns:
+      The final state, the metrics and the timings.
+
+    Raises:
+      ValueError: for a field or argument that cannot work, named.
+      FloatingPointError: when the state becomes non-finite; the last good save stays.
+
+    Example:
+      >>> import gymnax, jaxrl
+      >>> ppo = jaxrl.PPO(*gymnax.make("CartPole-v1"), num_envs=4, num_steps=8, num_minibatches=2)
+      >>> jaxrl.fit(ppo, jax.random.key(0), 2, loggers=[]).metrics["loss"].shape
+      (2,)
+    """
+    check(algorithm)
+    _check_intervals(evaluate_every, save_every)
+    run_, start = open_run(algorithm, key, num_updates, out, resume)
+    chosen = [ProgressLogger(run_.num_updates, start)] if loggers is None else list(loggers)
+    if run_.directory is not None:
+        chosen.append(JsonlLogger(run_.directory, after=start))
+    try:
+        with stop_signals() as stop:
+            return _train(algorithm, run_, start, _Schedule(evaluate_every, save_every, chosen, stop))
+    finally:
+        close_all(chosen)
+        if run_.checkpoints is not None:
+            run_.checkpoints.close()
+
+
+@dataclasses.dataclass
+class _Schedule:
+    evaluate_every: int
+    save_every: int
+    loggers: Sequence[Logger]
+    stop: threading.Event
+
+
+def _train(algorithm: Any, run_: Run, start: int, schedule: _Schedule) -> Fit:
+    """The host loop: chunks of updates, and between them everything else."""
+    began, update = time.perf_counter(), start
+    _, run_key = split_keys(run_.key)
+    steps_per_update = getattr(algorithm, "steps_per_update", 1) * run_.alive.size
+    history: list[dict[str, np.ndarray]] = []
+    evaluations: list[dict[str, Any]] = []
+    chunk = _chunk_size(run_.num_updates, schedule.evaluate_every, schedule.save_every)
+    while update < run_.num_updates and not schedule.stop.is_set():
+        length = min(chunk - update % chunk, run_.num_updates - update)
+        seconds = run_.run_seconds
+        metrics = _run_chunk(algorithm, run_, run_key, update, length)
+        update += length
+        history.append(metrics)
+        steps = update * steps_per_update
+        position = {"update": update, "env_steps": steps, "seconds": time.perf_counter() - began}
+        speed = length * steps_per_update / (run_.run_seconds - seconds)
+        _log(schedule.loggers, position | summarize(metrics) | {"steps_per_second": speed})
+        if _due(update, schedule.evaluate_every):
+            evaluations.append({"update": update} | evaluate_seeds(algorithm, run_.state, run_.key, update))
+            record = {f"evaluation_{k}": v.tolist() for k, v in evaluations[-1].items() if k != "update"}
+            _log(schedule.loggers, position | record)
+        if _due(update, schedule.save_every):
+            run_.save(update)
+    run_.save(update)
+    steps = (update - start) * steps_per_update
+    return Fit(
+        state=run_.state,
+        metrics=_stack(history, np.concatenate),
+        evaluations=_stack(evaluations, np.stack),
+        num_updates=update,
+        alive=np.asarray(run_.alive),
+        compile_seconds=run_.compile_seconds,
+        run_seconds=run_.run_seconds,
+        steps_per_second=steps / run_.run_seconds if run_.run_seconds else math.nan,
+        interrupted=schedule.stop.is_set(),
+    )
+
+
+def _run_chunk(algorithm: Any, run_: Run, run_key: jax.Array, update: int, length: int) -> dict[str, np.ndarray]:
+    """Run one chunk, keep the time, and look for what is not finite."""
+    misses = updates._cache_size()
+    began = time.perf_counter()
+    state, metrics, finite = updates(algorithm, run_.state, run_key, update, run_.alive, num_updates=length)
+    dispatched = time.perf_counter()
+    jax.block_until_ready(state)
+    done = time.perf_counter()
+    # Dispatch returns when the program is compiled and enqueued; a known program is enqueued in microseconds.
+    compiled = updates._cache_size() > misses
+    run_.compile_seconds += (dispatched - began) * compiled
+    run_.run_seconds += done - (dispatched if compiled else began)
+    host = {name: np.moveaxis(np.asarray(value), -1, 0) for name, value in metrics.items()}
+    alive = np.asarray(run_.alive & finite)
+    if not np.array_equal(alive, run_.alive):
+        _report_non_finite(run_, host, np.asarray(run_.alive) & ~alive, update)
+    run_.state, run_.alive = state, jnp.asarray(alive)
+    return host
+
+
+def _report_non_finite(run_: Run, metrics: dict[str, np.ndarray], died: np.ndarray, update: int) -> None:
+    """Name the update and the metrics; end the run if no seed is left."""
+    bad = {name: ~np.isfinite(values) & died for name, values in metrics.items()}
+    names = [name for name, flags in bad.items() if flags.any()]
+    first = [np.argmax(flags.reshape(len(flags), -1).any(axis=1)) for flags in bad.values() if flags.any()]
+    number = update + 1 + int(min(first, default=len(next(iter(metrics.values()))) - 1))
+    what = f"update {number}: the state is no longer finite" + (f" (first seen in {', '.join(names)})" if names else "")
+    if (np.asarray(run_.alive) & ~died).any():
+        seeds = ", ".join(map(str, np.flatnonzero(died)))
+        logging.getLogger("jaxrl").warning("%s in seed %s; it is frozen and left out, the others go on", what, seeds)
+        return
+    last = run_.checkpoints.last if run_.checkpoints else None
+    where = f"the last good save is update {last} in {run_.directory}" if last is not None else "no save was made before"
+    raise FloatingPointError(f"{what}; it was not saved, {where}; lower learning_rate or max_grad_norm")
+
+
+def _check_intervals(evaluate_every: int, save_every: int) -> None:
+    for name, value in (("evaluate_every", evaluate_every), ("save_every", save_every)):
+        if not isinstance(value, int) or value < 0:
+            raise ValueError(f"{name}={value!r} must be a number of updates, at least 0 (0: never)")
+
+
+def _chunk_size(num_updates: int, evaluate_every: int, save_every: int) -> int:
+    """Updates per program: ends at every evaluation and save, about a hundred times in a run, in few lengths."""
+    logged = max(1, math.ceil(num_updates / LOGS_PER_RUN))
+    common = math.gcd(evaluate_every, save_every)
+    if not common:
+        return logged
+    return next(size for size in range(min(common, logged), 0, -1) if common % size == 0)
+
+
+def _due(update: int, every: int) -> bool:
+    return every > 0 and update % every == 0
+
+
+def _log(loggers: Sequence[Logger], record: dict[str, Any]) -> None:
+    for logger in loggers:
+        logger.log(record)
+
+
+def _stack(records: list[dict[str, Any]], join: Any) -> dict[str, np.ndarray]:
+    return {name: join([record[name] for record in records]) for name in (records[0] if records else {})}
+
+

@@ -1,0 +1,182 @@
+"""Where the numbers of a run go: a live line, a JSONL file, TensorBoard."""
+
+import json
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+Record = dict[str, Any]
+
+
+class Logger(Protocol):
+    """Takes the records of a run: flat dicts of numbers, or of lists with one number a seed.
+
+    Every record has `update`, `env_steps` and `seconds`; one of training has the metrics and `steps_per_second`, one
+    of an evaluation has `evaluation_return` and its kin.
+    """
+
+    def log(self, record: Record) -> None:
+        """Take one record."""
+        ...
+
+    def close(self) -> None:
+        """Finish, also after an error."""
+        ...
+
+
+class JsonlLogger:
+    """One JSON object a line in `directory/metrics.jsonl`; what is not finite becomes null.
+
+    Args:
+      directory: of the run.
+      after: with resume, the update that the run goes on from: later lines are dropped, the run makes them again.
+    """
+
+    def __init__(self, directory: Path, after: int = 0) -> None:
+        self.path = directory / "metrics.jsonl"
+        kept = [record for record in read_jsonl(self.path) if record["update"] <= after]
+        temporary = self.path.with_suffix(".tmp")
+        temporary.write_text("".join(json.dumps(record) + "\n" for record in kept))
+        temporary.replace(self.path)
+        self._file = self.path.open("a")
+
+    def log(self, record: Record) -> None:
+        """Append one line and flush it."""
+        self._file.write(json.dumps(_finite(record), allow_nan=False) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class TensorBoardLogger:
+    """Event files for TensorBoard, one scalar a metric; the median where there are several seeds.
+
+    Args:
+      directory: for the event files.
+
+    Raises:
+      ModuleNotFoundError: without the extra `jaxrl[tensorboard]`.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        try:
+            from tensorboardX import SummaryWriter
+        except ModuleNotFoundError:
+            raise ModuleNotFoundError(
+                "tensorboard: event files need the package tensorboardX; install jaxrl[tensorboard]"
+            ) from None
+        self._writer = SummaryWriter(str(directory))
+
+    def log(self, record: Record) -> None:
+        """Write every number of the record."""
+        for name, value in record.items():
+            numbers = np.asarray(_finite(value), dtype=np.float64)
+            if name not in ("update", "env_steps") and not np.all(np.isnan(numbers)):
+                self._writer.add_scalar(name, float(np.nanmedian(numbers)), record["env_steps"])
+
+    def close(self) -> None:
+        """Flush and close the file."""
+        self._writer.close()
+
+
+class ProgressLogger:
+    """A live line on standard error: updates, steps, steps/s, return of finished episodes, time left.
+
+    Args:
+      num_updates: of the whole run.
+      start: updates made before.
+      quiet_seconds: where standard error is no terminal, a plain line is printed this often.
+    """
+
+    def __init__(self, num_updates: int, start: int = 0, quiet_seconds: float = 10.0) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        console = Console(stderr=True)
+        columns = [TextColumn("{task.completed}/{task.total} updates"), BarColumn(), TextColumn("{task.description}")]
+        self._console, self._quiet_seconds, self._printed = console, quiet_seconds, time.monotonic()
+        self._evaluation = ""
+        self._progress = Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=console)
+        self._task = self._progress.add_task("compiling", total=num_updates, completed=start)
+        if console.is_terminal:
+            self._progress.start()
+
+    def log(self, record: Record) -> None:
+        """Move the line on."""
+        if "evaluation_return" in record:
+            self._evaluation = f" · evaluation {_median(record['evaluation_return'])}"
+            return
+        text = f"{record['env_steps']:,} steps · {record['steps_per_second']:,.0f} steps/s"
+        if "episode_return" in record:
+            text += f" · return {_median(record['episode_return'])}"
+        text += self._evaluation
+        self._progress.update(self._task, completed=record["update"], description=text)
+        if not self._console.is_terminal and time.monotonic() - self._printed > self._quiet_seconds:
+            self._printed = time.monotonic()
+            self._console.print(f"{record['update']} updates · {text}", highlight=False)
+
+    def close(self) -> None:
+        """Leave the last line standing."""
+        if self._console.is_terminal:
+            self._progress.stop()
+
+
+def read_jsonl(path: Path) -> list[Record]:
+    """Records of a JSONL file; none if it is missing. A last line cut short by a kill is left out."""
+    records: list[Record] = []
+    if path.exists():
+        for line in path.read_text().splitlines():
+            try:
+                records.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+    return records
+
+
+def summarize(metrics: dict[str, np.ndarray]) -> Record:
+    """One record of a window of updates: sums of episodes become means, everything else is averaged.
+
+    Args:
+      metrics: `[n]` or `[n, K]` each.
+
+    Returns:
+      Floats, or lists of K floats; NaN where no episode finished.
+    """
+    record: Record = {}
+    for name, values in metrics.items():
+        if name == "episodes":
+            record[name] = values.sum(axis=0).tolist()
+        elif not name.startswith("episode_"):
+            record[name] = values.mean(axis=0, dtype=np.float64).tolist()
+    if "episodes" in metrics:
+        episodes = metrics["episodes"].sum(axis=0, dtype=np.float64)
+        for name in ("return", "length"):
+            total = metrics[f"episode_{name}_sum"].sum(axis=0, dtype=np.float64)
+            mean = np.divide(total, episodes, out=np.full_like(total, np.nan), where=episodes > 0)
+            record[f"episode_{name}"] = mean.tolist()
+    return record
+
+
+def close_all(loggers: Sequence[Logger]) -> None:
+    """Close every logger."""
+    for logger in loggers:
+        logger.close()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return value if not isinstance(value, float) or math.isfinite(value) else None
+
+
+def _median(value: Any) -> str:
+    numbers = np.asarray(_finite(value), dtype=np.float64)
+    return "-" if np.all(np.isnan(numbers)) else f"{np.nanmedian(numbers):.1f}"
