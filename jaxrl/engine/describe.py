@@ -20,7 +20,8 @@ CONFIG = "config.json"
 def describe(algorithm: Any) -> dict[str, Any]:
     """Algorithm and fields as JSON: numbers as they are, functions and environments by name, arrays by digest."""
     fields = {field.name: _value(getattr(algorithm, field.name)) for field in dataclasses.fields(algorithm)}
-    return {"algorithm": name_of(type(algorithm), ALGORITHMS), "fields": fields}
+    name = name_of(type(algorithm), ALGORITHMS)
+    return {"algorithm": name, "steps_per_update": getattr(algorithm, "steps_per_update", 1), "fields": fields}
 
 
 def new_directory(directory: Path) -> Path:
@@ -33,7 +34,7 @@ def new_directory(directory: Path) -> Path:
         raise ValueError(f"out={directory} is a file; choose another directory")
     if directory.exists() and any(directory.iterdir()):
         held = "another run" if (directory / CONFIG).exists() else "other files"
-        raise ValueError(f"out={directory} holds {held}; choose another directory, or resume={directory} to go on")
+        raise ValueError(f"out={directory} holds {held}; choose another directory, or resume it to go on")
     directory.mkdir(parents=True, exist_ok=True)
     return directory
 
@@ -70,6 +71,19 @@ def check_same(algorithm: Any, saved: dict[str, Any]) -> None:
                 f"{name}: the save was made with {saved['fields'].get(name)}, not with {value}; resume with the "
                 "saved value, or start a new run"
             )
+
+
+def flag_values(algorithm_class: Any, saved: dict[str, Any]) -> dict[str, Any]:
+    """The saved fields in the form in which the command line's flags have them, and `total_steps`."""
+    kinds = {field.name: field.type for field in dataclasses.fields(algorithm_class)}
+    values = {name: _flag_value(kinds.get(name), value) for name, value in saved["fields"].items()}
+    return values | {"total_steps": saved["num_updates"] * saved["steps_per_update"]}
+
+
+def _flag_value(kind: Any, value: Any) -> Any:
+    if kind is float:
+        return float(value)
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _value(value: Any) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxrl.engine.check import check
 from jaxrl.engine.logging import JsonlLogger, Logger, ProgressLogger, close_all, summarize
-from jaxrl.engine.programs import evaluate_seeds, split_keys, updates
+from jaxrl.engine.programs import evaluate_seeds, updates
 from jaxrl.engine.session import Run, open_run
 from jaxrl.engine.signals import stop_signals
 
@@ -110,29 +110,28 @@ class _Schedule:
 def _train(algorithm: Any, run_: Run, start: int, schedule: _Schedule) -> Fit:
     """The host loop: chunks of updates, and between them everything else."""
     began, update = time.perf_counter(), start
-    _, run_key = split_keys(run_.key)
-    steps_per_update = getattr(algorithm, "steps_per_update", 1) * run_.alive.size
+    steps_per_update = getattr(algorithm, "steps_per_update", 1)
     history: list[dict[str, np.ndarray]] = []
     evaluations: list[dict[str, Any]] = []
     chunk = _chunk_size(run_.num_updates, schedule.evaluate_every, schedule.save_every)
     while update < run_.num_updates and not schedule.stop.is_set():
         length = min(chunk - update % chunk, run_.num_updates - update)
         seconds = run_.run_seconds
-        metrics = _run_chunk(algorithm, run_, run_key, update, length)
+        metrics = _run_chunk(algorithm, run_, update, length)
         update += length
         history.append(metrics)
         steps = update * steps_per_update
         position = {"update": update, "env_steps": steps, "seconds": time.perf_counter() - began}
-        speed = length * steps_per_update / (run_.run_seconds - seconds)
+        speed = length * steps_per_update * run_.alive.size / (run_.run_seconds - seconds)
         _log(schedule.loggers, position | summarize(metrics) | {"steps_per_second": speed})
         if _due(update, schedule.evaluate_every):
-            evaluations.append({"update": update} | evaluate_seeds(algorithm, run_.state, run_.key, update))
+            evaluations.append({"update": update} | evaluate_seeds(algorithm, run_.state, run_.run_key, update))
             record = {f"evaluation_{k}": v.tolist() for k, v in evaluations[-1].items() if k != "update"}
             _log(schedule.loggers, position | record)
         if _due(update, schedule.save_every):
             run_.save(update)
     run_.save(update)
-    steps = (update - start) * steps_per_update
+    steps = (update - start) * steps_per_update * run_.alive.size
     return Fit(
         state=run_.state,
         metrics=_stack(history, np.concatenate),
@@ -146,11 +145,11 @@ def _train(algorithm: Any, run_: Run, start: int, schedule: _Schedule) -> Fit:
     )
 
 
-def _run_chunk(algorithm: Any, run_: Run, run_key: jax.Array, update: int, length: int) -> dict[str, np.ndarray]:
+def _run_chunk(algorithm: Any, run_: Run, update: int, length: int) -> dict[str, np.ndarray]:
     """Run one chunk, keep the time, and look for what is not finite."""
     misses = updates._cache_size()
     began = time.perf_counter()
-    state, metrics, finite = updates(algorithm, run_.state, run_key, update, run_.alive, num_updates=length)
+    state, metrics, finite = updates(algorithm, run_.state, run_.run_key, update, run_.alive, num_updates=length)
     dispatched = time.perf_counter()
     jax.block_until_ready(state)
     done = time.perf_counter()

@@ -28,7 +28,8 @@ def load(directory: str | Path) -> tuple[Any, Any]:
     directory = Path(directory)
     saved = describe.read(directory)
     algorithm = rebuild(saved)
-    return algorithm, restore(algorithm, directory, saved)[0]
+    content, _ = restore(algorithm, directory, saved)
+    return algorithm, content["state"]
 
 
 def rebuild(saved: dict[str, Any]) -> Any:

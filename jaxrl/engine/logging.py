@@ -15,7 +15,7 @@ Record = dict[str, Any]
 class Logger(Protocol):
     """Takes the records of a run: flat dicts of numbers, or of lists with one number a seed.
 
-    Every record has `update`, `env_steps` and `seconds`; one of training has the metrics and `steps_per_second`, one
+    Every record has `update`, `env_steps` (of each seed) and `seconds`; one of training has the metrics and `steps_per_second`, one
     of an evaluation has `evaluation_return` and its kin.
     """
 

@@ -42,7 +42,7 @@ def resolve(field: str, name: str, table: Mapping[str, Any]) -> Any:
     if name in table:
         return table[name]
     if ":" not in name:
-        raise ValueError(f"{field}: unknown name {name!r}; {nearest(name, list(table))}, or MODULE:NAME of your own")
+        raise ValueError(f"{field}: unknown name {name!r} (your own is MODULE:NAME); {nearest(name, list(table))}")
     module, _, attribute = name.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)

@@ -19,7 +19,9 @@ from jaxrl.engine.programs import initialize, split_keys
 class Run:
     """What a save holds, where it goes, and the time spent."""
 
-    key: jax.Array
+    given_key: np.ndarray
+    """Data of the key that the run was given: a resume with another key is refused."""
+    run_key: jax.Array
     num_updates: int
     state: Any
     alive: jax.Array
@@ -28,10 +30,15 @@ class Run:
     compile_seconds: float = 0.0
     run_seconds: float = 0.0
 
+    @property
+    def content(self) -> dict[str, Any]:
+        """What a save holds."""
+        return {"state": self.state, "alive": self.alive, "run_key": self.run_key, "given_key": self.given_key}
+
     def save(self, update: int) -> None:
         """Save unless this update is saved already."""
         if self.checkpoints is not None and self.checkpoints.last != update:
-            self.checkpoints.save(update, {"state": self.state, "alive": self.alive, "key": self.key})
+            self.checkpoints.save(update, self.content)
 
 
 def open_run(
@@ -46,10 +53,11 @@ def open_run(
         raise ValueError(f"num_updates={num_updates} must be at least 0")
     directory = None if out is None else describe.new_directory(Path(out))
     began = time.perf_counter()
-    init_key, _ = split_keys(key)
+    given_key = np.asarray(jax.random.key_data(key))
+    init_key, run_key = split_keys(key)
     state = jax.block_until_ready(initialize(algorithm, init_key, batched=key.ndim > 0))
     seconds = time.perf_counter() - began
-    run_ = Run(key, num_updates, state, jnp.ones(key.shape, bool), directory, None, seconds)
+    run_ = Run(given_key, run_key, num_updates, state, jnp.ones(key.shape, bool), directory, None, seconds)
     if directory is not None:
         description = {"num_updates": num_updates, "key_shape": list(key.shape), "key_impl": str(jax.random.key_impl(key))}
         describe.write(directory, algorithm, description)
@@ -66,20 +74,20 @@ def _resume(
     saved = describe.read(directory)
     describe.check_same(algorithm, saved)
     began = time.perf_counter()
-    state, alive, saved_key, start = restore(algorithm, directory, saved)
-    if key is not None and not np.array_equal(jax.random.key_data(key), jax.random.key_data(saved_key)):
+    content, start = restore(algorithm, directory, saved)
+    if key is not None and not np.array_equal(jax.random.key_data(key), content["given_key"]):
         raise ValueError(f"key: {directory} was trained with another key; leave key away to go on with the saved one")
     total = saved["num_updates"] if num_updates is None else num_updates
     if total < start:
         raise ValueError(f"num_updates={total} is less than the {start} updates that {directory} holds")
     if total != saved["num_updates"]:
         write_json(directory / describe.CONFIG, saved | {"num_updates": total})
-    run_ = Run(saved_key, total, state, alive, directory, Checkpoints(directory), time.perf_counter() - began)
-    return run_, start
+    seconds = time.perf_counter() - began
+    return Run(**content, num_updates=total, directory=directory, checkpoints=Checkpoints(directory), compile_seconds=seconds), start
 
 
-def restore(algorithm: Any, directory: Path, saved: Any) -> tuple[Any, jax.Array, jax.Array, int]:
-    """State, seeds alive, key and number of updates of the last save in a run directory.
+def restore(algorithm: Any, directory: Path, saved: Any) -> tuple[dict[str, Any], int]:
+    """Content and number of updates of the last save in a run directory.
 
     Args:
       algorithm: the algorithm that was saved.
@@ -90,18 +98,20 @@ def restore(algorithm: Any, directory: Path, saved: Any) -> tuple[Any, jax.Array
       ValueError: if there is no save or it is of another algorithm.
     """
     shape, impl = tuple(saved["key_shape"]), saved["key_impl"]
-    key = jax.eval_shape(lambda: jax.random.split(jax.random.key(0, impl=impl), shape))
-    state = jax.eval_shape(functools.partial(initialize, batched=len(shape) > 0), algorithm, key)
+    run_key = jax.eval_shape(lambda: jax.random.split(jax.random.key(0, impl=impl), shape))
+    example = {
+        "state": jax.eval_shape(functools.partial(initialize, batched=len(shape) > 0), algorithm, run_key),
+        "alive": jax.ShapeDtypeStruct(shape, bool),
+        "run_key": run_key,
+        "given_key": jax.eval_shape(jax.random.key_data, run_key),
+    }
     checkpoints = Checkpoints(directory)
     try:
         if checkpoints.last is None:
             raise ValueError(f"resume: {directory} holds no save; start the run anew")
-        example = {"state": state, "alive": jax.ShapeDtypeStruct(shape, bool), "key": key}
-        tree = checkpoints.restore(example)
+        content = checkpoints.restore(example)
         # Copied by jit: the chunks donate the state, so each array must own its buffer.
-        tree["state"] = jax.jit(lambda x: jax.tree.map(jnp.copy, x))(tree["state"])
-        return tree["state"], jnp.asarray(tree["alive"]), tree["key"], checkpoints.last
+        copied = jax.jit(lambda x: jax.tree.map(jnp.copy, x))((content["state"], content["alive"]))
+        return content | dict(zip(("state", "alive"), copied, strict=True)), checkpoints.last
     finally:
         checkpoints.close()
-
-

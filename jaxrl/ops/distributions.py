@@ -22,7 +22,7 @@ class Categorical:
     def log_prob(self, action: jax.Array) -> jax.Array:
         """Log-probability `[...]` of integer actions `[...]`."""
         # A one-hot product, not a gather: XLA fuses it into the log-softmax, forward and backward.
-        chosen = action[..., None] == jnp.arange(self.logits.shape[-1])
+        chosen = jax.nn.one_hot(action, self.logits.shape[-1], dtype=bool)
         return jnp.sum(jnp.where(chosen, jax.nn.log_softmax(self.logits), 0.0), axis=-1)
 
     def entropy(self) -> jax.Array:

@@ -1,0 +1,212 @@
+"""The command line: `jaxrl train | evaluate | envs`."""
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jaxrl.flags import EvaluateOptions, TrainOptions, environment_options, parse, parse_plain
+
+USAGE = """usage: jaxrl COMMAND ...
+
+  jaxrl train ALGORITHM ENV [--FIELD VALUE ...] [--env.KEY VALUE ...]   train, evaluate, save, draw
+  jaxrl train ALGORITHM ENV --help                                      all fields
+  jaxrl evaluate DIR [--episodes 100] [--seed 0] [--gif]                replay what a run learned
+  jaxrl envs                                                            environments and their spaces
+
+ALGORITHM is a name (ppo) or MODULE:CLASS of your own."""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run one command; exit code 2 and one sentence for bad input, 1 for a run that failed."""
+    arguments = sys.argv[1:] if argv is None else argv
+    commands: dict[str, Callable[[list[str]], None]] = {"train": _train, "evaluate": _evaluate, "envs": _envs}
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(USAGE)
+        return
+    if arguments[0] not in commands:
+        _refuse(f"unknown command {arguments[0]!r}\n{USAGE}")
+    commands[arguments[0]](arguments[1:])
+
+
+def _refuse(error: Exception | str, code: int = 2) -> Any:
+    """One sentence on standard error, then exit."""
+    print(f"jaxrl: {error}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+def _train(arguments: list[str]) -> None:
+    if len(arguments) < 2 or arguments[0].startswith("-") or arguments[1].startswith("-"):
+        if "--help" in arguments or "-h" in arguments:
+            print(USAGE)
+            return
+        _refuse(f"train needs an algorithm and an environment\n{USAGE}")
+    name, env_name, *flags = arguments
+    try:
+        algorithm, options = _build(name, env_name, flags)
+        fit_arguments = _prepare(algorithm, name, env_name, options)
+    except (ValueError, TypeError, ModuleNotFoundError) as error:
+        _refuse(error)
+    _fit(algorithm, f"{name} on {env_name}", **fit_arguments)
+
+
+def _build(name: str, env_name: str, flags: list[str]) -> tuple[Any, TrainOptions]:
+    """The algorithm that the flags describe; with `--resume` the saved run's fields are the defaults."""
+    from jaxrl.engine import describe
+    from jaxrl.engine.names import ALGORITHMS, resolve
+    from jaxrl.envs import make
+    from jaxrl.presets import preset
+
+    sys.path.insert(0, str(Path.cwd()))  # MODULE:CLASS of the working directory, as `python -m` finds it
+    algorithm_class = resolve("algorithm", name, ALGORITHMS)
+    flags, env_options = environment_options(flags)
+    total_steps, fields = preset(name, env_name)
+    prog = f"jaxrl train {name} {env_name}"
+    defaults = {"total_steps": total_steps, **fields}
+    options, fields = parse(algorithm_class, defaults, flags, prog)
+    if options.resume is not None:
+        saved = describe.read(options.resume)
+        env_options = env_options or saved["fields"]["env"]["options"]
+        defaults = describe.flag_values(algorithm_class, saved)
+        options, fields = parse(algorithm_class, defaults, flags, prog)
+    env, env_params = make(env_name, **env_options)
+    return algorithm_class(env, env_params, **fields), options
+
+
+def _prepare(algorithm: Any, name: str, env_name: str, options: TrainOptions) -> dict[str, Any]:
+    """Arguments for `fit`, checked before anything is compiled."""
+    import jax
+
+    from jaxrl.engine import check
+    from jaxrl.engine.logging import ProgressLogger, TensorBoardLogger
+
+    check(algorithm)
+    for field in ("seeds", "total_steps"):
+        if getattr(options, field) < 1:
+            raise ValueError(f"{field}={getattr(options, field)} must be at least 1")
+    num_updates = math.ceil(options.total_steps / getattr(algorithm, "steps_per_update", 1))
+    evaluate_every = max(1, num_updates // 20) if options.evaluate_every is None else options.evaluate_every
+    arguments = {"num_updates": num_updates, "evaluate_every": evaluate_every, "save_every": options.save_every}
+    if options.resume is not None:
+        directory = options.resume
+        arguments |= {"resume": directory}
+    else:
+        key = jax.random.key(options.seed)
+        out = options.out or Path("runs") / f"{name.replace(':', '.')}-{env_name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        directory = out
+        arguments |= {"out": out, "key": jax.random.split(key, options.seeds) if options.seeds > 1 else key}
+    loggers: list[Any] = [ProgressLogger(num_updates)]
+    if options.tensorboard:
+        loggers.append(TensorBoardLogger(directory / "tensorboard"))
+    return arguments | {"directory": directory, "loggers": loggers}
+
+
+def _fit(algorithm: Any, title: str, directory: Path, **arguments: Any) -> None:
+    from jaxrl.engine import fit
+
+    try:
+        result = fit(algorithm, **arguments)
+    except (ValueError, TypeError) as error:
+        _refuse(error)
+    except FloatingPointError as error:
+        _refuse(error, code=1)
+    from jaxrl.engine.plots import save_curve
+
+    _summarize(algorithm, result, directory)
+    picture = save_curve(directory, title)
+    print(f"written: {directory}/ (config.json, metrics.jsonl, checkpoints{', curve.png' if picture else ''})")
+
+
+def _summarize(algorithm: Any, result: Any, directory: Path) -> None:
+    """Final return with its spread over seeds, speed, compile time, device."""
+    import jax
+    import numpy as np
+
+    from jaxrl.engine.logging import read_jsonl
+
+    records = [r for r in read_jsonl(directory / "metrics.jsonl") if "evaluation_return" in r]
+    name = "evaluation_return" if records else "episode_return"
+    records = records or [r for r in read_jsonl(directory / "metrics.jsonl") if r.get(name) is not None]
+    if records:
+        final = np.array(records[-1][name], dtype=np.float64)
+        seeds = np.atleast_1d(final)[np.atleast_1d(result.alive)]
+        low, middle, high = np.nanquantile(seeds, [0.25, 0.5, 0.75])
+        spread = f" (quartiles {low:.1f} to {high:.1f} over {len(seeds)} seeds)" if len(seeds) > 1 else ""
+        print(f"final return: {middle:.1f}{spread}, {name.replace('_', ' ')} of the last record")
+    dead = np.flatnonzero(~np.atleast_1d(result.alive))
+    if len(dead):
+        print(f"left out: seed {', '.join(map(str, dead))}, no longer finite")
+    steps = result.num_updates * getattr(algorithm, "steps_per_update", 1)
+    print(f"steps: {steps:,} of each seed in {result.num_updates:,} updates{', interrupted' if result.interrupted else ''}")
+    print(f"speed: {result.steps_per_second:,.0f} steps/s in {result.run_seconds:.1f} s of training")
+    print(f"compiled in {result.compile_seconds:.1f} s; device: {jax.devices()[0].device_kind}")
+
+
+def _evaluate(arguments: list[str]) -> None:
+    if not arguments or arguments[0].startswith("-"):
+        _refuse(f"evaluate needs the directory of a run\n{USAGE}")
+    directory = Path(arguments[0])
+    options = parse_plain(EvaluateOptions, arguments[1:], "jaxrl evaluate DIR")
+    import jax
+    import numpy as np
+
+    from jaxrl.engine import describe, evaluate, load
+
+    try:
+        if options.episodes < 1:
+            raise ValueError(f"episodes={options.episodes} must be at least 1")
+        algorithm, state = load(directory)
+    except (ValueError, TypeError) as error:
+        _refuse(error)
+    key, gif_key = jax.random.split(jax.random.key(options.seed))
+    states = _seeds(state, describe.read(directory)["key_shape"])
+    means = []
+    for index, one in enumerate(states):
+        episodes = evaluate(algorithm, one, jax.random.fold_in(key, index), options.episodes)
+        finished = np.asarray(episodes.finished)
+        returns = np.asarray(episodes.returns)[finished]
+        means.append(returns.mean() if len(returns) else math.nan)
+        cut = f", {int((~finished).sum())} cut and left out" if not finished.all() else ""
+        print(f"seed {index}: return {means[-1]:.1f} ± {returns.std():.1f} over {len(returns)} episodes{cut}")
+    print(f"median over seeds: {np.nanmedian(means):.1f}")
+    if options.gif:
+        from jaxrl.engine.plots import save_episode
+
+        frames = save_episode(algorithm, states[0], gif_key, directory / "episode.gif")
+        print(f"written: {directory}/episode.gif ({frames} frames)")
+
+
+def _envs(arguments: list[str]) -> None:
+    del arguments
+    from rich.console import Console
+    from rich.table import Table
+
+    from jaxrl.envs import environment_names, make
+
+    table = Table("environment", "observation", "action", "time limit")
+    for name in environment_names():
+        if name == "MNISTBandit-bsuite":  # its constructor downloads
+            table.add_row(name, "image 28x28", "Discrete(10)", "1")
+            continue
+        env, env_params = make(name)
+        spaces = (env.observation_space(env_params), env.action_space(env_params))
+        table.add_row(name, *map(_space, spaces), str(env_params.max_steps_in_episode))
+    Console().print(table)
+
+
+def _space(space: Any) -> str:
+    kind = type(space).__name__
+    return f"Discrete({space.n})" if hasattr(space, "n") else f"{kind}{getattr(space, 'shape', '')}"
+
+
+def _seeds(state: Any, key_shape: list[int]) -> list[Any]:
+    """The states of the seeds, one by one."""
+    import jax
+
+    return [jax.tree.map(lambda x: x[i], state) for i in range(key_shape[0])] if key_shape else [state]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""Flags of the command line, generated from dataclasses: never listed twice."""
+
+import ast
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, get_origin
+
+@dataclasses.dataclass
+class TrainOptions:
+    """Options of every training run."""
+
+    total_steps: Annotated[int, "environment steps of each seed, rounded up to whole updates"]
+    seeds: Annotated[int, "number of seeds, trained in one program"] = 1
+    seed: Annotated[int, "of the random numbers"] = 0
+    evaluate_every: Annotated[int | None, "updates between evaluations (default: 20 evaluations; 0: none)"] = None
+    save_every: Annotated[int, "updates between saves (0: at the end only)"] = 0
+    out: Annotated[Path | None, "directory of the run (default: runs/ALGORITHM-ENV-TIME)"] = None
+    resume: Annotated[Path | None, "directory of a run to go on from its last save"] = None
+    tensorboard: Annotated[bool, "write TensorBoard event files too (needs jaxrl[tensorboard])"] = False
+
+
+@dataclasses.dataclass
+class EvaluateOptions:
+    """Options of `jaxrl evaluate DIR`."""
+
+    episodes: Annotated[int, "episodes of each seed"] = 100
+    seed: Annotated[int, "of the random numbers"] = 0
+    gif: Annotated[bool, "write episode.gif with one episode of the first seed"] = False
+
+
+def environment_options(arguments: list[str]) -> tuple[list[str], dict[str, Any]]:
+    """Take `--env.KEY VALUE` and `--env.KEY=VALUE` out of the arguments.
+
+    Values are Python literals where they can be (numbers, True, tuples), else strings.
+
+    Raises:
+      ValueError: for a key without a value.
+    """
+    rest: list[str] = []
+    options: dict[str, Any] = {}
+    position = iter(arguments)
+    for argument in position:
+        if not argument.startswith("--env."):
+            rest.append(argument)
+            continue
+        key, equals, text = argument.removeprefix("--env.").partition("=")
+        value = text if equals else next(position, None)
+        if value is None:
+            raise ValueError(f"--env.{key} needs a value")
+        try:
+            options[key.replace("-", "_")] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            options[key.replace("-", "_")] = value
+    return rest, options
+
+
+def parse(algorithm_class: Any, defaults: dict[str, Any], arguments: list[str], prog: str) -> tuple[Any, dict[str, Any]]:
+    """Options of the run, and the algorithm's fields.
+
+    Every number, bool, string and tuple field of the dataclass is a flag with the text of its docstring; function and
+    network fields take names of `jaxrl.engine.names.CHOICES` or `MODULE:NAME`.
+
+    Args:
+      algorithm_class: an algorithm.
+      defaults: of options and fields, where they differ from the classes' own.
+      arguments: flags.
+      prog: shown in the usage.
+
+    Returns:
+      A `TrainOptions`, and keyword arguments for `algorithm_class`.
+
+    Raises:
+      ValueError: for an unknown name of a function or network.
+      SystemExit: with code 2 for an unknown flag or a value of the wrong kind; with code 0 for `--help`.
+    """
+    import tyro
+
+    help_ = _field_help(algorithm_class)
+    flags = [
+        (field.name, Annotated[_flag_type(field), tyro.conf.arg(help=help_.get(field.name, ""))], default)
+        for field in _flag_fields(algorithm_class)
+        for default in [defaults.get(field.name, _name(field, field.default))]
+    ]
+    options = [
+        (field.name, _annotated(field), defaults.get(field.name, field.default))
+        for field in dataclasses.fields(TrainOptions)
+    ]
+    specs = [(name, type_, dataclasses.field(default=default)) for name, type_, default in options + flags]
+    summary = (algorithm_class.__doc__ or "").split("\n")[0]
+    parsed = tyro.cli(
+        dataclasses.make_dataclass("Flags", specs, kw_only=True), args=arguments, prog=prog, description=summary
+    )
+    run = TrainOptions(**{field.name: getattr(parsed, field.name) for field in dataclasses.fields(TrainOptions)})
+    return run, {field.name: _resolved(field, getattr(parsed, field.name)) for field in _flag_fields(algorithm_class)}
+
+
+def parse_plain(options_class: Any, arguments: list[str], prog: str) -> Any:
+    """An instance of a dataclass whose annotations carry the help texts."""
+    import tyro
+
+    specs = [
+        (field.name, _annotated(field), dataclasses.field(default=field.default))
+        for field in dataclasses.fields(options_class)
+    ]
+    flags = dataclasses.make_dataclass("Flags", specs, kw_only=True)
+    parsed = tyro.cli(flags, args=arguments, prog=prog, description=options_class.__doc__)
+    return options_class(**dataclasses.asdict(parsed))
+
+
+def _annotated(field: Any) -> Any:
+    import tyro
+
+    type_, text = field.type.__origin__, field.type.__metadata__[0]
+    return Annotated[type_, tyro.conf.arg(help=text)]
+
+
+def _is_named(field: Any) -> bool:
+    """Whether the field holds a function or network, which the command line takes by name."""
+    from jaxrl.engine.names import CHOICES
+
+    return field.name in CHOICES or get_origin(field.type) is Callable
+
+
+def _flag_fields(algorithm_class: Any) -> list[Any]:
+    plain = (int, float, bool, str)
+    return [
+        field
+        for field in dataclasses.fields(algorithm_class)
+        if field.default is not dataclasses.MISSING
+        and (field.type in plain or get_origin(field.type) is tuple or _is_named(field))
+    ]
+
+
+def _flag_type(field: Any) -> Any:
+    return str if _is_named(field) else field.type
+
+
+def _name(field: Any, value: Any) -> Any:
+    from jaxrl.engine.names import CHOICES, name_of
+
+    return name_of(value, CHOICES.get(field.name, {})) if _is_named(field) else value
+
+
+def _resolved(field: Any, value: Any) -> Any:
+    from jaxrl.engine.names import CHOICES, resolve
+
+    return resolve(field.name, value, CHOICES.get(field.name, {})) if _is_named(field) else value
+
+
+def _field_help(algorithm_class: Any) -> dict[str, str]:
+    """Texts of the `Args:` section of the class's docstring."""
+    import docstring_parser
+
+    parsed = docstring_parser.parse(algorithm_class.__doc__ or "", docstring_parser.DocstringStyle.GOOGLE)
+    return {item.arg_name: " ".join((item.description or "").split()) for item in parsed.params}
