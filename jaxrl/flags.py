@@ -45,8 +45,8 @@ def environment_options(arguments: list[str]) -> tuple[list[str], dict[str, Any]
             rest.append(argument)
             continue
         key, equals, text = argument.removeprefix("--env.").partition("=")
-        value = text if equals else next(position, None)
-        if value is None:
+        value = text if equals else next(position, "--")
+        if value.startswith("--"):
             raise ValueError(f"--env.{key} needs a value")
         try:
             options[key.replace("-", "_")] = ast.literal_eval(value)
@@ -80,7 +80,7 @@ def parse(algorithm_class: Any, defaults: dict[str, Any], arguments: list[str], 
     flags = [
         (field.name, Annotated[_flag_type(field), tyro.conf.arg(help=help_.get(field.name, ""))], default)
         for field in _flag_fields(algorithm_class)
-        for default in [defaults.get(field.name, _name(field, field.default))]
+        for default in [_name(field, defaults.get(field.name, field.default))]
     ]
     options = [
         (field.name, _annotated(field), defaults.get(field.name, field.default))
@@ -139,7 +139,8 @@ def _flag_type(field: Any) -> Any:
 def _name(field: Any, value: Any) -> Any:
     from jaxrl.engine.names import CHOICES, name_of
 
-    return name_of(value, CHOICES.get(field.name, {})) if _is_named(field) else value
+    named = _is_named(field) and not isinstance(value, str)
+    return name_of(value, CHOICES.get(field.name, {})) if named else value
 
 
 def _resolved(field: Any, value: Any) -> Any:

@@ -1,8 +1,8 @@
 """Probe environments: each isolates one thing that a learner must get right, and has an exact answer.
 
-A learner that passes a probe and fails the next one has its bug in what they differ by. The first five are Andy
-Jones's; the others separate a time limit from a termination, which those five cannot. Not imported by `jaxrl`:
-`from jaxrl.envs import probes`.
+A learner that passes a probe and fails the next one has its bug in what they differ by. The first five are
+Andy Jones's; the others separate a time limit from a termination, which those five cannot. Not imported by
+`jaxrl`: `from jaxrl.envs import probes`.
 
 Source: Jones (2021), Debugging RL, Without the Agonizing Pain, section "Probe environments".
 """
@@ -118,7 +118,10 @@ def delayed_reward(num_actions: int = 2) -> tuple[Probe, ProbeParams]:
 
 
 def rewarded_action(num_actions: int = 2) -> tuple[Probe, ProbeParams]:
-    """One step, reward 1 for action 1 and -1 for others, or -(a - ½)²: the best action is 1, or ½. Fails: the policy."""
+    """One step, reward 1 for action 1 and -1 for others, or -(a - ½)²: the best action is 1, or ½.
+
+    Fails: the policy's loss, or its sign.
+    """
     return Probe(_action if num_actions else _near_half, num_actions=num_actions), ProbeParams()
 
 
@@ -132,15 +135,18 @@ def rewarded_matching(num_actions: int = 2) -> tuple[Probe, ProbeParams]:
 
 
 def time_limit(max_steps: int = 1, num_actions: int = 2) -> tuple[Probe, ProbeParams]:
-    """Reward 1 for ever, cut after `max_steps`: the value is 1/(1-γ). Fails: a time limit taken for a termination."""
+    """Reward 1 for ever, cut after `max_steps`: the value is 1/(1-γ).
+
+    Fails: a time limit is taken for a termination, which gives 1 where `max_steps` is one.
+    """
     return Probe(_one, terminates=False, num_actions=num_actions), ProbeParams(max_steps_in_episode=max_steps)
 
 
 def time_limit_successor(num_actions: int = 2) -> tuple[Probe, ProbeParams]:
     """Rewards +1, -1, +1, ... for ever, cut after one step: values ±1/(1+γ) of observations ±1.
 
-    v(+1) = 1 + γ v(-1) and v(-1) = -v(+1). Bootstrapping from the observation after the reset, which is a fair sign
-    of mean value zero, gives ±1 instead. Fails: the successor is taken after the reset.
+    v(+1) = 1 + γ v(-1) and v(-1) = -v(+1). Bootstrapping from the observation after the reset, which is a fair
+    sign of mean value zero, gives ±1 instead. Fails: the successor is taken after the reset.
     """
     probe = Probe(_sign, terminates=False, signed=True, num_actions=num_actions)
     return probe, ProbeParams(max_steps_in_episode=1)

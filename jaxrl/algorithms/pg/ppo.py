@@ -108,7 +108,7 @@ class PPO:
     action_spaces: ClassVar[tuple[str, ...]] = ("Discrete", "Box")
 
     def __post_init__(self) -> None:
-        if self.num_envs * self.num_steps % self.num_minibatches:
+        if self.num_minibatches > 0 and self.num_envs * self.num_steps % self.num_minibatches:
             raise ValueError(
                 f"num_minibatches={self.num_minibatches} does not divide the batch of num_envs={self.num_envs} times "
                 f"num_steps={self.num_steps}; choose sizes that do, such as powers of two"

@@ -1,0 +1,35 @@
+"""Settings of every test: two host devices, strict shapes, strict keys, and a compilation cache.
+
+They are set before jax is imported: pytest imports this file first.
+"""
+
+import contextlib
+import os
+import pathlib
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+TWO_DEVICES = "--xla_force_host_platform_device_count"
+if TWO_DEVICES not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {TWO_DEVICES}=2".strip()
+
+import jax  # noqa: E402
+
+# An empty JAXRL_TEST_CACHE turns the cache off: for cold timings, or a checkout that cannot be written.
+CACHE = os.environ.get("JAXRL_TEST_CACHE", str(pathlib.Path(__file__).parent.parent / ".jax_cache"))
+if CACHE:
+    jax.config.update("jax_compilation_cache_dir", CACHE)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+# A silent broadcast of [B] against [B, 1] is the field's most expensive typo.
+jax.config.update("jax_numpy_rank_promotion", "raise")
+# The checker of keys sees typed ones only, so the old ones are refused.
+jax.config.update("jax_legacy_prng_key", "error")
+jax.config.update("jax_debug_key_reuse", True)
+# The checker takes every operation that it does not know for a use of the key, and it does not know the
+# transposition by which vmap moves the time axis of a scan's keys to the front. Teach it, so that it checks
+# batched programs too.
+with contextlib.suppress(ImportError, AttributeError):
+    from jax.experimental.key_reuse import _core as key_reuse
+
+    forward = key_reuse.KeyReuseSignature(key_reuse.Forward(0, 0))
+    key_reuse.key_reuse_signatures[jax.lax.transpose_p] = forward

@@ -1,0 +1,62 @@
+"""What several test modules share."""
+
+import contextlib
+import logging
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+
+def assert_trees_equal(actual: Any, expected: Any) -> None:
+    """Bit for bit."""
+    assert jax.tree.structure(actual) == jax.tree.structure(expected)
+    jax.tree.map(np.testing.assert_array_equal, actual, expected)
+
+
+def assert_trees_close(actual: Any, expected: Any, tolerance: float = 1e-5) -> None:
+    """Within a tolerance that is absolute below one and relative above."""
+    assert jax.tree.structure(actual) == jax.tree.structure(expected)
+    jax.tree.map(
+        lambda a, e: np.testing.assert_allclose(a, e, rtol=tolerance, atol=tolerance), actual, expected
+    )
+
+
+def stack(trees: list[Any]) -> Any:
+    """Trees of `[...]` as one of `[len(trees), ...]`."""
+    return jax.tree.map(lambda *leaves: jax.numpy.stack(leaves), *trees)
+
+
+def row(tree: Any, index: int) -> Any:
+    """One of the trees that `stack` or `vmap` put together."""
+    return jax.tree.map(lambda x: x[index], tree)
+
+
+@contextlib.contextmanager
+def compilations() -> Iterator[list[str]]:
+    """Names of what is traced or compiled within the context, those from the persistent cache included."""
+    messages: list[str] = []
+
+    class Recorder(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            message = record.getMessage()
+            if "Compiling" in message or "Finished tracing" in message:
+                messages.append(message)
+
+    logger, recorder = logging.getLogger("jax"), Recorder()
+    handlers, propagate = logger.handlers, logger.propagate
+    logger.handlers, logger.propagate = [recorder], False
+    try:
+        with jax.log_compiles():
+            yield messages
+    finally:
+        logger.handlers, logger.propagate = handlers, propagate
+
+
+def readme_file(name: str) -> str:
+    """A file that the README shows whole, between `<!-- file:NAME -->` and `<!-- /file -->`."""
+    text = (pathlib.Path(__file__).parent.parent / "README.md").read_text()
+    _, _, after = text.partition(f"<!-- file:{name} -->\n```python\n")
+    return after.partition("```\n<!-- /file -->")[0]

@@ -1,0 +1,149 @@
+"""The command line, called as a function; bad input gives one sentence and exit code 2."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from jaxrl.cli import main
+from jaxrl.engine.logging import read_jsonl
+
+TINY = "--num-envs 4 --num-steps 8 --num-minibatches 2 --hidden-sizes 8 --total-steps 96".split()
+
+
+def train(out: Path, *flags: str, env: str = "CartPole-v1") -> None:
+    main(["train", "ppo", env, *TINY, "--out", str(out), *flags])
+
+
+@pytest.fixture(scope="module")
+def run_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("cli") / "run"
+    train(out, "--seeds", "2", "--learning-rate", "1e-3", "--evaluate-every", "3", "--env.length", "0.7")
+    return out
+
+
+def test_train_writes_the_run(run_directory: Path) -> None:
+    config = json.loads((run_directory / "config.json").read_text())
+    assert config["fields"]["hidden_sizes"] == [8] and config["fields"]["learning_rate"] == 1e-3
+    assert config["fields"]["env"] == {"name": "CartPole-v1", "options": {"length": 0.7}}
+    records = read_jsonl(run_directory / "metrics.jsonl")
+    assert [record["env_steps"] for record in records if "loss" in record] == [32, 64, 96]
+    assert len(records[-1]["evaluation_return"]) == 2
+    assert (run_directory / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train(tmp_path / "run")
+    output = capsys.readouterr().out
+    for word in ("final return", "steps/s", "compiled in", "device", "96 of each seed in 3 updates"):
+        assert word in output
+
+
+def test_evaluate_and_gif(run_directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["evaluate", str(run_directory), "--episodes", "3", "--gif"])
+    output = capsys.readouterr().out
+    assert "seed 0" in output and "seed 1" in output and "median over seeds" in output
+    assert (run_directory / "episode.gif").read_bytes().startswith(b"GIF8")
+
+
+def test_resume_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    train(out, "--learning-rate", "1e-3")
+    main(["train", "ppo", "CartPole-v1", "--resume", str(out), "--total-steps", "160"])
+    assert "160 of each seed in 5 updates" in capsys.readouterr().out
+    refused(["train", "ppo", "CartPole-v1", "--resume", str(out), "--learning-rate", "2e-3"], "learning_rate", capsys)
+
+
+def test_options_reach_the_environment(tmp_path: Path) -> None:
+    train(tmp_path / "run", "--env.map-name", "8x8", "--env.max_steps_in_episode=7", env="FrozenLake-misc")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["fields"]["env"]["options"] == {"map_name": "8x8", "max_steps_in_episode": 7}
+
+
+def test_own_function_by_name(tmp_path: Path) -> None:
+    train(tmp_path / "run", "--optimizer", "optax:sgd")
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["fields"]["optimizer"].endswith(":sgd")
+
+
+def test_envs_lists_the_spaces(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["envs"])
+    output = capsys.readouterr().out
+    assert "CartPole-v1" in output and "Discrete(2)" in output and "MNISTBandit-bsuite" in output
+
+
+def test_help_names_every_field_with_its_text(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(["train", "ppo", "CartPole-v1", "--help"])
+    output = capsys.readouterr().out
+    assert exit_.value.code == 0
+    for word in ("--learning-rate", "step size of the optimizer", "--hidden-sizes", "--normalize-rewards", "--seeds"):
+        assert word in output
+
+
+def refused(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 2, a sentence with the words, no traceback."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    error = capsys.readouterr().err
+    assert exit_.value.code == 2
+    assert words in error and "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["CartPol-v1"], "did you mean CartPole-v1"),
+        (["CartPole-v1", "--discount", "1.5"], "discount=1.5 must be in [0, 1]"),
+        (["CartPole-v1", "--discount", "-0.1"], "discount=-0.1 must be in [0, 1]"),
+        (["CartPole-v1", "--learning-rate", "0"], "learning_rate=0.0 must be positive"),
+        (["CartPole-v1", "--learning-rate", "nan"], "learning_rate=nan must be positive and finite"),
+        (["CartPole-v1", "--learning-rate", "inf"], "learning_rate=inf must be positive and finite"),
+        (["CartPole-v1", "--entropy-coef", "-1"], "entropy_coef=-1.0 must be at least 0"),
+        (["CartPole-v1", "--num-envs", "0"], "num_envs=0 must be at least 1"),
+        (["CartPole-v1", "--num-envs", "3", "--num-steps", "5"], "num_minibatches=4 does not divide"),
+        (["CartPole-v1", "--num-minibatches", "0"], "num_minibatches=0 must be at least 1"),
+        (["CartPole-v1", "--num-envs", "many"], "num-envs"),
+        (["CartPole-v1", "--lerning-rate", "1"], "learning-rate"),
+        (["CartPole-v1", "--optimizer", "adan"], "did you mean adam"),
+        (["CartPole-v1", "--optimizer", "no.such:thing"], "cannot import"),
+        (["CartPole-v1", "--env.lenght", "1"], "did you mean length"),
+        (["CartPole-v1", "--env.length"], "--env.length needs a value"),
+        (["CartPole-v1", "--seeds", "0"], "seeds=0 must be at least 1"),
+        (["CartPole-v1", "--total-steps", "0"], "total_steps=0 must be at least 1"),
+        (["CartPole-v1", "--evaluate-every", "-1"], "evaluate_every=-1"),
+        (["CartPole-v1", "--resume", "no/such/run"], "holds no run"),
+    ],
+)
+def test_bad_input(flags: list[str], words: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    out = [] if "--resume" in flags else ["--out", str(tmp_path / "run")]
+    refused(["train", "ppo", *flags, *out], words, capsys)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["trian"], "unknown command 'trian'"),
+        (["train", "ppo"], "needs an algorithm and an environment"),
+        (["train", "pppo", "CartPole-v1"], "did you mean ppo"),
+        (["evaluate"], "needs the directory of a run"),
+        (["evaluate", "no/such/run"], "holds no run"),
+    ],
+)
+def test_bad_command(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    refused(arguments, words, capsys)
+
+
+def test_bad_directories(run_directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    refused(["train", "ppo", "CartPole-v1", "--out", str(run_directory)], "holds another run", capsys)
+    refused(["evaluate", str(run_directory), "--episodes", "0"], "episodes=0", capsys)
+    (tmp_path / "file").touch()
+    refused(["train", "ppo", "CartPole-v1", "--out", str(tmp_path / "file")], "is a file", capsys)
+
+
+def test_wrong_action_space(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    import jaxrl
+
+    monkeypatch.setattr(jaxrl.PPO, "action_spaces", ("Discrete",))
+    refused(["train", "ppo", "Pendulum-v1"], "acts in Discrete action spaces, but Pendulum-v1 has a Box one", capsys)
