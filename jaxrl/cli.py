@@ -88,7 +88,11 @@ def _prepare(algorithm: Any, name: str, env_name: str, options: TrainOptions) ->
             raise ValueError(f"{field}={getattr(options, field)} must be at least 1")
     num_updates = math.ceil(options.total_steps / getattr(algorithm, "steps_per_update", 1))
     evaluate_every = max(1, num_updates // 20) if options.evaluate_every is None else options.evaluate_every
-    arguments = {"num_updates": num_updates, "evaluate_every": evaluate_every, "save_every": options.save_every}
+    arguments = {
+        "num_updates": num_updates,
+        "evaluate_every": evaluate_every,
+        "save_every": options.save_every,
+    }
     if options.resume is not None:
         directory = options.resume
         arguments |= {"resume": directory}
@@ -139,7 +143,8 @@ def _summarize(algorithm: Any, result: Any, directory: Path) -> None:
     if len(dead):
         print(f"left out: seed {', '.join(map(str, dead))}, no longer finite")
     steps = result.num_updates * getattr(algorithm, "steps_per_update", 1)
-    print(f"steps: {steps:,} of each seed in {result.num_updates:,} updates{', interrupted' if result.interrupted else ''}")
+    interrupted = ", interrupted" if result.interrupted else ""
+    print(f"steps: {steps:,} of each seed in {result.num_updates:,} updates{interrupted}")
     print(f"speed: {result.steps_per_second:,.0f} steps/s in {result.run_seconds:.1f} s of training")
     print(f"compiled in {result.compile_seconds:.1f} s; device: {jax.devices()[0].device_kind}")
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, get_origin
 
+
 @dataclasses.dataclass
 class TrainOptions:
     """Options of every training run."""
@@ -55,7 +56,9 @@ def environment_options(arguments: list[str]) -> tuple[list[str], dict[str, Any]
     return rest, options
 
 
-def parse(algorithm_class: Any, defaults: dict[str, Any], arguments: list[str], prog: str) -> tuple[Any, dict[str, Any]]:
+def parse(
+    algorithm_class: Any, defaults: dict[str, Any], arguments: list[str], prog: str
+) -> tuple[Any, dict[str, Any]]:
     """Options of the run, and the algorithm's fields.
 
     Every number, bool, string and tuple field of the dataclass is a flag with the text of its docstring; function and
@@ -89,7 +92,10 @@ def parse(algorithm_class: Any, defaults: dict[str, Any], arguments: list[str], 
     specs = [(name, type_, dataclasses.field(default=default)) for name, type_, default in options + flags]
     summary = (algorithm_class.__doc__ or "").split("\n")[0]
     parsed = tyro.cli(
-        dataclasses.make_dataclass("Flags", specs, kw_only=True), args=arguments, prog=prog, description=summary
+        dataclasses.make_dataclass("Flags", specs, kw_only=True),
+        args=arguments,
+        prog=prog,
+        description=summary,
     )
     run = TrainOptions(**{field.name: getattr(parsed, field.name) for field in dataclasses.fields(TrainOptions)})
     return run, {field.name: _resolved(field, getattr(parsed, field.name)) for field in _flag_fields(algorithm_class)}

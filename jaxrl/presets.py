@@ -11,9 +11,7 @@ class Preset(NamedTuple):
 
 
 PRESETS: dict[tuple[str, str], Preset] = {
-    ("ppo", "CartPole-v1"): Preset(
-        500_000, dict(num_envs=16, num_steps=64, learning_rate=1e-3, anneal_updates=489.0)
-    ),
+    ("ppo", "CartPole-v1"): Preset(500_000, dict(num_envs=16, num_steps=64, learning_rate=1e-3, anneal_updates=489.0)),
     ("ppo", "Acrobot-v1"): Preset(1_000_000, dict(num_envs=16, learning_rate=1e-3, anneal_updates=489.0)),
     ("ppo", "Pendulum-v1"): Preset(
         1_000_000,

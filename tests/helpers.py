@@ -19,9 +19,7 @@ def assert_trees_equal(actual: Any, expected: Any) -> None:
 def assert_trees_close(actual: Any, expected: Any, tolerance: float = 1e-5) -> None:
     """Within a tolerance that is absolute below one and relative above."""
     assert jax.tree.structure(actual) == jax.tree.structure(expected)
-    jax.tree.map(
-        lambda a, e: np.testing.assert_allclose(a, e, rtol=tolerance, atol=tolerance), actual, expected
-    )
+    jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, rtol=tolerance, atol=tolerance), actual, expected)
 
 
 def stack(trees: list[Any]) -> Any:

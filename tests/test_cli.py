@@ -51,7 +51,11 @@ def test_resume_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     train(out, "--learning-rate", "1e-3")
     main(["train", "ppo", "CartPole-v1", "--resume", str(out), "--total-steps", "160"])
     assert "160 of each seed in 5 updates" in capsys.readouterr().out
-    refused(["train", "ppo", "CartPole-v1", "--resume", str(out), "--learning-rate", "2e-3"], "learning_rate", capsys)
+    refused(
+        ["train", "ppo", "CartPole-v1", "--resume", str(out), "--learning-rate", "2e-3"],
+        "learning_rate",
+        capsys,
+    )
 
 
 def test_options_reach_the_environment(tmp_path: Path) -> None:
@@ -76,7 +80,13 @@ def test_help_names_every_field_with_its_text(capsys: pytest.CaptureFixture[str]
         main(["train", "ppo", "CartPole-v1", "--help"])
     output = capsys.readouterr().out
     assert exit_.value.code == 0
-    for word in ("--learning-rate", "step size of the optimizer", "--hidden-sizes", "--normalize-rewards", "--seeds"):
+    for word in (
+        "--learning-rate",
+        "step size of the optimizer",
+        "--hidden-sizes",
+        "--normalize-rewards",
+        "--seeds",
+    ):
         assert word in output
 
 
@@ -142,8 +152,14 @@ def test_bad_directories(run_directory: Path, tmp_path: Path, capsys: pytest.Cap
     refused(["train", "ppo", "CartPole-v1", "--out", str(tmp_path / "file")], "is a file", capsys)
 
 
-def test_wrong_action_space(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_action_space(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     import jaxrl
 
     monkeypatch.setattr(jaxrl.PPO, "action_spaces", ("Discrete",))
-    refused(["train", "ppo", "Pendulum-v1"], "acts in Discrete action spaces, but Pendulum-v1 has a Box one", capsys)
+    refused(
+        ["train", "ppo", "Pendulum-v1"],
+        "acts in Discrete action spaces, but Pendulum-v1 has a Box one",
+        capsys,
+    )

@@ -17,6 +17,7 @@ import jaxrl
 from jaxrl.engine.logging import JsonlLogger, read_jsonl, summarize
 from tests.helpers import assert_trees_close, assert_trees_equal, compilations, row
 
+
 def fresh_key(seed: int = 3) -> jax.Array:
     """A key of its own for every use: the checker counts a key that `fit` and `train` share as used twice."""
     return jax.random.key(seed)
@@ -127,7 +128,7 @@ def test_resume_refuses_another_run(ppo: jaxrl.PPO, tmp_path: Path) -> None:
         jaxrl.fit(ppo, fresh_key(), 1, out=out, loggers=[])
     with pytest.raises(ValueError, match=r"learning_rate: the save was made with 0\.0003"):
         jaxrl.fit(ppo.replace(learning_rate=1e-3), resume=out, loggers=[])
-    with pytest.raises(ValueError, match="key: .* another key"):
+    with pytest.raises(ValueError, match=r"key: .* another key"):
         jaxrl.fit(ppo, jax.random.key(0), resume=out, loggers=[])
     with pytest.raises(ValueError, match="num_updates=0 is less than the 1"):
         jaxrl.fit(ppo, resume=out, num_updates=0, loggers=[])
@@ -211,5 +212,5 @@ def test_load_names_what_it_cannot_find(tmp_path: Path) -> None:
 
     own = jaxrl.PPO(*gymnax.make("CartPole-v1"), num_envs=4, num_steps=8, hidden_sizes=(8,))
     jaxrl.fit(own, fresh_key(), 1, out=tmp_path / "run", loggers=[])
-    with pytest.raises(ValueError, match="env: .* not made by jaxrl.envs.make"):
+    with pytest.raises(ValueError, match=r"env: .* not made by jaxrl\.envs\.make"):
         jaxrl.load(tmp_path / "run")

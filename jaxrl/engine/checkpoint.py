@@ -25,7 +25,9 @@ class Checkpoints:
         )
         self._args = ocp.args
         self._manager = ocp.CheckpointManager(
-            (directory / "checkpoints").absolute(), options=options, item_handlers=ocp.StandardCheckpointHandler()
+            (directory / "checkpoints").absolute(),
+            options=options,
+            item_handlers=ocp.StandardCheckpointHandler(),
         )
 
     @property
@@ -48,8 +50,8 @@ class Checkpoints:
           ValueError: if the save holds other arrays than `example`.
         """
         wanted = _named_leaves(example)
-        saved = self._manager.item_metadata(self.last)
-        found = {name: (tuple(array.shape), np.dtype(array.dtype)) for name, array in saved.items()}
+        saved = self._manager.item_metadata(self.last or 0)
+        found: dict[str, Any] = {name: (tuple(array.shape), np.dtype(array.dtype)) for name, array in saved.items()}
         for name, array in wanted.items():
             if found.get(name) != (tuple(array.shape), np.dtype(array.dtype)):
                 raise ValueError(
@@ -67,7 +69,7 @@ class Checkpoints:
 
 
 def _is_key(leaf: Any) -> bool:
-    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _named_leaves(tree: Any) -> dict[str, Any]:
@@ -87,7 +89,7 @@ def _data(leaf: Any) -> Any:
 def _undata(array: np.ndarray, example: Any) -> Any:
     if not _is_key(example):
         return array
-    return jax.random.wrap_key_data(array, impl=jax.random.key_impl(jnp.empty((), example.dtype)))
+    return jax.random.wrap_key_data(jnp.asarray(array), impl=jax.random.key_impl(jnp.empty((), example.dtype)))
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -21,7 +21,11 @@ def describe(algorithm: Any) -> dict[str, Any]:
     """Algorithm and fields as JSON: numbers as they are, functions and environments by name, arrays by digest."""
     fields = {field.name: _value(getattr(algorithm, field.name)) for field in dataclasses.fields(algorithm)}
     name = name_of(type(algorithm), ALGORITHMS)
-    return {"algorithm": name, "steps_per_update": getattr(algorithm, "steps_per_update", 1), "fields": fields}
+    return {
+        "algorithm": name,
+        "steps_per_update": getattr(algorithm, "steps_per_update", 1),
+        "fields": fields,
+    }
 
 
 def new_directory(directory: Path) -> Path:

@@ -87,7 +87,7 @@ def fit(
     check(algorithm)
     _check_intervals(evaluate_every, save_every)
     run_, start = open_run(algorithm, key, num_updates, out, resume)
-    chosen = [ProgressLogger(run_.num_updates, start)] if loggers is None else list(loggers)
+    chosen: list[Logger] = [ProgressLogger(run_.num_updates, start)] if loggers is None else list(loggers)
     if run_.directory is not None:
         chosen.append(JsonlLogger(run_.directory, after=start))
     try:
@@ -147,14 +147,14 @@ def _train(algorithm: Any, run_: Run, start: int, schedule: _Schedule) -> Fit:
 
 def _run_chunk(algorithm: Any, run_: Run, update: int, length: int) -> dict[str, np.ndarray]:
     """Run one chunk, keep the time, and look for what is not finite."""
-    misses = updates._cache_size()
+    misses = _compilations()
     began = time.perf_counter()
     state, metrics, finite = updates(algorithm, run_.state, run_.run_key, update, run_.alive, num_updates=length)
     dispatched = time.perf_counter()
     jax.block_until_ready(state)
     done = time.perf_counter()
     # Dispatch returns when the program is compiled and enqueued; a known program is enqueued in microseconds.
-    compiled = updates._cache_size() > misses
+    compiled = _compilations() > misses
     run_.compile_seconds += (dispatched - began) * compiled
     run_.run_seconds += done - (dispatched if compiled else began)
     host = {name: np.moveaxis(np.asarray(value), -1, 0) for name, value in metrics.items()}
@@ -163,6 +163,11 @@ def _run_chunk(algorithm: Any, run_: Run, update: int, length: int) -> dict[str,
         _report_non_finite(run_, host, np.asarray(run_.alive) & ~alive, update)
     run_.state, run_.alive = state, jnp.asarray(alive)
     return host
+
+
+def _compilations() -> int:
+    """Programs of `updates` compiled in this process."""
+    return updates._cache_size()  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _report_non_finite(run_: Run, metrics: dict[str, np.ndarray], died: np.ndarray, update: int) -> None:
@@ -177,7 +182,9 @@ def _report_non_finite(run_: Run, metrics: dict[str, np.ndarray], died: np.ndarr
         logging.getLogger("jaxrl").warning("%s in seed %s; it is frozen and left out, the others go on", what, seeds)
         return
     last = run_.checkpoints.last if run_.checkpoints else None
-    where = f"the last good save is update {last} in {run_.directory}" if last is not None else "no save was made before"
+    where = (
+        f"the last good save is update {last} in {run_.directory}" if last is not None else "no save was made before"
+    )
     raise FloatingPointError(f"{what}; it was not saved, {where}; lower learning_rate or max_grad_norm")
 
 
@@ -207,5 +214,3 @@ def _log(loggers: Sequence[Logger], record: dict[str, Any]) -> None:
 
 def _stack(records: list[dict[str, Any]], join: Any) -> dict[str, np.ndarray]:
     return {name: join([record[name] for record in records]) for name in (records[0] if records else {})}
-
-

@@ -15,8 +15,8 @@ Record = dict[str, Any]
 class Logger(Protocol):
     """Takes the records of a run: flat dicts of numbers, or of lists with one number a seed.
 
-    Every record has `update`, `env_steps` (of each seed) and `seconds`; one of training has the metrics and `steps_per_second`, one
-    of an evaluation has `evaluation_return` and its kin.
+    Every record has `update`, `env_steps` (of each seed) and `seconds`; one of training has the metrics and
+    `steps_per_second`, one of an evaluation has `evaluation_return` and its kin.
     """
 
     def log(self, record: Record) -> None:
@@ -99,7 +99,11 @@ class ProgressLogger:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         console = Console(stderr=True)
-        columns = [TextColumn("{task.completed}/{task.total} updates"), BarColumn(), TextColumn("{task.description}")]
+        columns = [
+            TextColumn("{task.completed}/{task.total} updates"),
+            BarColumn(),
+            TextColumn("{task.description}"),
+        ]
         self._console, self._quiet_seconds, self._printed = console, quiet_seconds, time.monotonic()
         self._evaluation = ""
         self._progress = Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=console)

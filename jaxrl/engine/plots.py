@@ -74,7 +74,7 @@ def save_episode(algorithm: Any, state: Any, key: jax.Array, path: Path, max_fra
         total += float(transition.reward[0])
         if bool(transition.done[0]):
             break
-    _animate(env, env_params, [jax.tree.map(lambda x: x[0], frame[:2]) + (frame[2],) for frame in frames], path)
+    _animate(env, env_params, [(*jax.tree.map(lambda x: x[0], frame[:2]), frame[2]) for frame in frames], path)
     return len(frames)
 
 

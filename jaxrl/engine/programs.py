@@ -63,11 +63,13 @@ def evaluate_seeds(algorithm: Any, state: Any, key: jax.Array, update: int) -> d
         total = np.where(finished, np.asarray(values, np.float64), 0.0).sum(axis=-1)
         return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
 
-    return {"return": mean(episodes.returns), "length": mean(episodes.lengths), "finished": finished.mean(axis=-1)}
+    return {
+        "return": mean(episodes.returns),
+        "length": mean(episodes.lengths),
+        "finished": finished.mean(axis=-1),
+    }
 
 
 def split_keys(key: jax.Array) -> Any:
     """The init and run keys of one seed, or of each, as `train` splits them."""
     return jnp.moveaxis(jax.vmap(split_run_key)(key), 1, 0) if key.ndim else split_run_key(key)
-
-

@@ -33,7 +33,12 @@ class Run:
     @property
     def content(self) -> dict[str, Any]:
         """What a save holds."""
-        return {"state": self.state, "alive": self.alive, "run_key": self.run_key, "given_key": self.given_key}
+        return {
+            "state": self.state,
+            "alive": self.alive,
+            "run_key": self.run_key,
+            "given_key": self.given_key,
+        }
 
     def save(self, update: int) -> None:
         """Save unless this update is saved already."""
@@ -41,9 +46,7 @@ class Run:
             self.checkpoints.save(update, self.content)
 
 
-def open_run(
-    algorithm: Any, key: jax.Array | None, num_updates: int | None, out: Any, resume: Any
-) -> tuple[Run, int]:
+def open_run(algorithm: Any, key: jax.Array | None, num_updates: int | None, out: Any, resume: Any) -> tuple[Run, int]:
     """A new run, or a saved one and its number of updates."""
     if resume is not None:
         return _resume(algorithm, key, num_updates, Path(resume), out)
@@ -59,7 +62,11 @@ def open_run(
     seconds = time.perf_counter() - began
     run_ = Run(given_key, run_key, num_updates, state, jnp.ones(key.shape, bool), directory, None, seconds)
     if directory is not None:
-        description = {"num_updates": num_updates, "key_shape": list(key.shape), "key_impl": str(jax.random.key_impl(key))}
+        description = {
+            "num_updates": num_updates,
+            "key_shape": list(key.shape),
+            "key_impl": str(jax.random.key_impl(key)),
+        }
         describe.write(directory, algorithm, description)
         run_.checkpoints = Checkpoints(directory)
         run_.save(0)
@@ -83,7 +90,13 @@ def _resume(
     if total != saved["num_updates"]:
         write_json(directory / describe.CONFIG, saved | {"num_updates": total})
     seconds = time.perf_counter() - began
-    return Run(**content, num_updates=total, directory=directory, checkpoints=Checkpoints(directory), compile_seconds=seconds), start
+    return Run(
+        **content,
+        num_updates=total,
+        directory=directory,
+        checkpoints=Checkpoints(directory),
+        compile_seconds=seconds,
+    ), start
 
 
 def restore(algorithm: Any, directory: Path, saved: Any) -> tuple[dict[str, Any], int]:

@@ -145,8 +145,8 @@ def time_limit(max_steps: int = 1, num_actions: int = 2) -> tuple[Probe, ProbePa
 def time_limit_successor(num_actions: int = 2) -> tuple[Probe, ProbeParams]:
     """Rewards +1, -1, +1, ... for ever, cut after one step: values ±1/(1+γ) of observations ±1.
 
-    v(+1) = 1 + γ v(-1) and v(-1) = -v(+1). Bootstrapping from the observation after the reset, which is a fair
-    sign of mean value zero, gives ±1 instead. Fails: the successor is taken after the reset.
+    v(+1) = 1 + γ v(-1) and v(-1) = -v(+1). Bootstrapping from the observation after the reset, a fair sign of
+    mean value zero, gives ±1 instead. Fails: the successor is taken after the reset.
     """
     probe = Probe(_sign, terminates=False, signed=True, num_actions=num_actions)
     return probe, ProbeParams(max_steps_in_episode=1)

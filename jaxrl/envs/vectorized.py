@@ -1,5 +1,7 @@
 """N copies of a gymnax environment, stepped together, with dtypes that never change."""
 
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -65,6 +67,42 @@ def step(
         log_prob=jnp.zeros(len(action)),
     )
     return _like(next_obs, obs), _like(next_state, env_state), transition
+
+
+def rollout(
+    env: Any,
+    env_params: Any,
+    act: Callable[[Any, jax.Array], tuple[jax.Array, jax.Array]],
+    obs: Any,
+    env_state: Any,
+    key: jax.Array,
+    num_steps: int,
+) -> tuple[Any, Any, Transition]:
+    """Act for `num_steps` steps in N environments.
+
+    Args:
+      env: a gymnax environment.
+      env_params: its parameters.
+      act: function of (observations `[N, ...]`, key) that gives actions and their log-probabilities `[N]`.
+      obs: `[N, ...]` current observations.
+      env_state: `[N, ...]` current states.
+      key: consumed.
+      num_steps: T.
+
+    Returns:
+      The next observations and states, and the transitions `[T, N, ...]`.
+    """
+    action_key, env_key = jax.random.split(key)
+    action_keys = jax.random.split(action_key, num_steps)
+    env_keys = jax.random.split(env_key, (num_steps, len(jax.tree.leaves(obs)[0])))
+
+    def body(carry: tuple[Any, Any], keys: tuple[jax.Array, jax.Array]) -> tuple[tuple[Any, Any], Transition]:
+        action, log_prob = act(carry[0], keys[0])
+        obs, env_state, transition = step(env, env_params, keys[1], *carry, action)
+        return (obs, env_state), dataclasses.replace(transition, log_prob=log_prob)
+
+    (obs, env_state), batch = jax.lax.scan(body, (obs, env_state), (action_keys, env_keys))
+    return obs, env_state, batch
 
 
 def bounded_action(action_space: Any, action: jax.Array) -> jax.Array:

@@ -22,9 +22,7 @@ def ppo_clip(ratio: jax.Array, advantage: jax.Array, clip: jax.Array | float) ->
     return -jnp.minimum(ratio * advantage, jnp.clip(ratio, 1.0 - clip, 1.0 + clip) * advantage)
 
 
-def clipped_value_loss(
-    value: jax.Array, old_value: jax.Array, target: jax.Array, clip: jax.Array | float
-) -> jax.Array:
+def clipped_value_loss(value: jax.Array, old_value: jax.Array, target: jax.Array, clip: jax.Array | float) -> jax.Array:
     """Squared error of the value, pessimistic about steps longer than `clip`.
 
         L = max((v - G)², (v_old + clip(v - v_old, -ε, ε) - G)²) / 2

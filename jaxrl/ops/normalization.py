@@ -82,10 +82,50 @@ def normalize(statistics: RunningStatistics, x: Any, *, clip: float = 10.0) -> A
     return jax.tree.map(scale, x, statistics.mean, statistics.variance)
 
 
+@flax.struct.dataclass
+class RewardScaling:
+    """What `scale_rewards` carries from batch to batch.
+
+    Args:
+      statistics: of the discounted sums of rewards.
+      discounted_sum: float32 `[N]`, the sums in progress.
+    """
+
+    statistics: RunningStatistics
+    discounted_sum: jax.Array
+
+
+def init_reward_scaling(num_envs: int) -> RewardScaling:
+    """Scaling before the first reward of `num_envs` environments."""
+    return RewardScaling(init_statistics(jnp.zeros(())), jnp.zeros(num_envs))
+
+
+def scale_rewards(
+    scaling: RewardScaling, reward: jax.Array, done: jax.Array, discount: jax.Array | float
+) -> tuple[jax.Array, RewardScaling]:
+    """Divide rewards by the standard deviation of their discounted sums, this batch included.
+
+    Args:
+      scaling: from the batch before.
+      reward: `[T, N]`.
+      done: `[T, N]` bool, end of an episode for either reason.
+      discount: γ in [0, 1].
+
+    Returns:
+      Scaled rewards `[T, N]`, and what to pass with the next batch.
+
+    Source: Engstrom et al. (2020), Implementation Matters in Deep Policy Gradients, arXiv:2005.12729, section 3,
+    "reward scaling". Deviations: the sum restarts at episode ends, and all rewards of a batch are divided alike.
+    """
+    carry, sums = discounted_sums(scaling.discounted_sum, reward, done, discount)
+    statistics = update_statistics(scaling.statistics, sums.reshape(-1))
+    return reward * jax.lax.rsqrt(statistics.variance + 1e-8), RewardScaling(statistics, carry)
+
+
 def discounted_sums(
     initial: jax.Array, reward: jax.Array, done: jax.Array, discount: jax.Array | float
 ) -> tuple[jax.Array, jax.Array]:
-    """Discounted sums of past rewards, `R_t = r_t + γ (1 - done_{t-1}) R_{t-1}`: their deviation scales rewards.
+    """Discounted sums of past rewards, `R_t = r_t + γ (1 - done_{t-1}) R_{t-1}`.
 
     Args:
       initial: `[...]` γ(1 - done)R left by the steps before.
@@ -95,9 +135,6 @@ def discounted_sums(
 
     Returns:
       What to pass as `initial` next time `[...]`, and the sums `[T, ...]`.
-
-    Source: Engstrom et al. (2020), Implementation Matters in Deep Policy Gradients, arXiv:2005.12729, section 3,
-    "reward scaling"; there the sum runs across episode ends, here it restarts.
     """
 
     def step(carry: jax.Array, inputs: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:

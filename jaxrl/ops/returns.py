@@ -2,12 +2,9 @@
 
 import chex
 import jax
-import jax.numpy as jnp
 
 
-def lambda_returns(
-    reward: jax.Array, discounts: jax.Array, next_value: jax.Array, lambda_: jax.Array
-) -> jax.Array:
+def lambda_returns(reward: jax.Array, discounts: jax.Array, next_value: jax.Array, lambda_: jax.Array) -> jax.Array:
     """λ-returns of a batch of trajectories.
 
         G_t = r_t + d_t [(1 - λ_t) v_{t+1} + λ_t G_{t+1}],    G_T := v_T

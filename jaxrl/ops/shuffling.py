@@ -1,5 +1,8 @@
 """Shuffling by a keyed bijection on indices: no sort, no random number per element."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -62,3 +65,35 @@ def permutation(key: jax.Array, size: int) -> jax.Array:
     """
     round_keys = jax.random.bits(key, (ROUNDS, 2), jnp.uint32)
     return permute_index(jnp.arange(size, dtype=jnp.uint32), size, round_keys).astype(jnp.int32)
+
+
+def scan_minibatches(
+    step: Callable[[Any, Any], tuple[Any, Any]],
+    carry: Any,
+    data: Any,
+    key: jax.Array,
+    num_epochs: int,
+    num_minibatches: int,
+) -> tuple[Any, Any]:
+    """Scan `step` over the minibatches of `num_epochs` passes, each in an order of its own.
+
+    Args:
+      step: function of (carry, minibatch `[B / num_minibatches, ...]`) that gives (carry, output).
+      carry: its first carry.
+      data: pytree of `[B, ...]`.
+      key: consumed.
+      num_epochs: passes.
+      num_minibatches: of each pass; divides B.
+
+    Returns:
+      The last carry, and the outputs `[num_epochs, num_minibatches, ...]`.
+    """
+    size = len(jax.tree.leaves(data)[0])
+
+    def gather(carry: Any, index: jax.Array) -> tuple[Any, Any]:
+        return step(carry, jax.tree.map(lambda x: x[index], data))
+
+    def epoch(carry: Any, key: jax.Array) -> tuple[Any, Any]:
+        return jax.lax.scan(gather, carry, permutation(key, size).reshape(num_minibatches, -1))
+
+    return jax.lax.scan(epoch, carry, jax.random.split(key, num_epochs))

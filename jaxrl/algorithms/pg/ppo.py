@@ -16,25 +16,26 @@ from jaxrl.types import Metrics, Transition, leaf, static
 
 @flax.struct.dataclass
 class PPOState:
-    """Everything the next update needs."""
+    """Everything the next update needs: parameters, environments `[N, ...]`, statistics, the number of updates made."""
 
     params: Any
-    """The network's parameters."""
     opt_state: Any
-    obs: Any
-    """`[N, ...]` current observations, raw."""
+    obs: Any  # raw
     env_state: Any
-    """`[N, ...]` current environment states."""
     episode: ops.EpisodeStatistics
-    """`[N]` return and length so far of the episodes in progress."""
-    obs_statistics: ops.RunningStatistics | None
-    """Of raw observations; None without `normalize_observations`."""
-    reward_statistics: ops.RunningStatistics | None
-    """Of discounted sums of rewards; None without `normalize_rewards`."""
-    discounted_sum: jax.Array
-    """`[N]` the sums' carry."""
-    num_updates: jax.Array
-    """int32 `[]`, updates made; schedules read it."""
+    obs_statistics: ops.RunningStatistics | None  # None without normalize_observations
+    reward_scaling: ops.RewardScaling | None  # None without normalize_rewards
+    num_updates: jax.Array  # int32 []; schedules read it
+
+
+@flax.struct.dataclass
+class PPOBatch:
+    """What the loss reads, `[B, ...]`: steps, values before the update, standardized advantages, value targets."""
+
+    transition: Transition
+    value: jax.Array
+    advantage: jax.Array
+    target: jax.Array
 
 
 @flax.struct.dataclass
@@ -82,7 +83,7 @@ class PPO:
     """
 
     env: Any = static()
-    env_params: Any
+    env_params: Any  # pyright: ignore[reportGeneralTypeIssues]  # `env` has no default either
     _: dataclasses.KW_ONLY
     network: nn.Module | None = static(None)
     hidden_sizes: tuple[int, ...] = static((64, 64), low=1)
@@ -122,81 +123,55 @@ class PPO:
     @property
     def model(self) -> Any:
         """The network, or the default for the environment's spaces."""
-        if self.network is not None:
-            return self.network
-        obs_space = self.env.observation_space(self.env_params)
-        return networks.default_actor_critic(obs_space, self.env.action_space(self.env_params), self.hidden_sizes)
+        spaces = self.env.observation_space(self.env_params), self.env.action_space(self.env_params)
+        return self.network or networks.default_actor_critic(*spaces, self.hidden_sizes)
 
     def gradient_transformation(self, num_updates: jax.Array) -> optax.GradientTransformation:
         """Global-norm clipping and the optimizer, at the learning rate of update `num_updates`."""
         remaining = 1.0 - num_updates / self.anneal_updates
         learning_rate = self.learning_rate * jnp.maximum(remaining, 0.0)
         # Flattened: one vector to clip and update instead of a dozen small arrays.
-        return optax.flatten(
-            optax.chain(optax.clip_by_global_norm(self.max_grad_norm), self.optimizer(learning_rate))
-        )
+        return optax.flatten(optax.chain(optax.clip_by_global_norm(self.max_grad_norm), self.optimizer(learning_rate)))
 
     def init(self, key: jax.Array) -> PPOState:
         """Reset the environments and initialize the network. The key is consumed."""
         env_key, params_key = jax.random.split(key)
         obs, env_state = envs.reset(self.env, self.env_params, env_key, self.num_envs)
-        params = self.params
-        if params is None:
-            params = self.model.init(params_key, obs)
-        zeros, num_updates = jnp.zeros(self.num_envs), jnp.zeros((), jnp.int32)
+        params = self.model.init(params_key, obs) if self.params is None else self.params
+        num_updates = jnp.zeros((), jnp.int32)
+        obs_statistics = ops.init_statistics(jax.tree.map(lambda x: x[0], obs))
         return PPOState(
             params=jax.tree.map(jnp.array, params),
             opt_state=self.gradient_transformation(num_updates).init(params),
             obs=obs,
             env_state=env_state,
             episode=ops.init_episodes(self.num_envs),
-            obs_statistics=ops.init_statistics(jax.tree.map(lambda x: x[0], obs))
-            if self.normalize_observations
-            else None,
-            reward_statistics=ops.init_statistics(zeros[0]) if self.normalize_rewards else None,
-            discounted_sum=zeros,
+            obs_statistics=obs_statistics if self.normalize_observations else None,
+            reward_scaling=ops.init_reward_scaling(self.num_envs) if self.normalize_rewards else None,
             num_updates=num_updates,
         )
 
     def apply(self, params: Any, state: PPOState, obs: Any) -> tuple[Any, jax.Array]:
         """Policy and value `[B]` of raw observations `[B, ...]`, under the state's observation statistics."""
-        if self.normalize_observations:
+        if state.obs_statistics is not None:
             obs = ops.normalize(state.obs_statistics, obs)
         return self.model.apply(params, obs)
 
     def act(self, state: PPOState, obs: Any, key: jax.Array) -> jax.Array:
         """The most probable actions `[B]` or `[B, A]` of raw observations `[B, ...]`, for evaluation."""
-        del key
         return self.apply(state.params, state, obs)[0].mode()
 
     def rollout(self, state: PPOState, key: jax.Array) -> tuple[PPOState, Transition]:
-        """Act for `num_steps` steps in `num_envs` environments.
+        """Act for `num_steps` steps in `num_envs` environments: the batch is `[T, N, ...]`. The key is consumed."""
 
-        Args:
-          state: with current observations and environments.
-          key: consumed.
-
-        Returns:
-          The state with its environments moved on, and the batch `[T, N, ...]`.
-        """
-
-        action_key, env_key = jax.random.split(key)
-        action_keys = jax.random.split(action_key, self.num_steps)
-        env_keys = jax.random.split(env_key, (self.num_steps, self.num_envs))
-
-        def step(carry: tuple[Any, Any], keys: tuple[jax.Array, jax.Array]) -> tuple[Any, Transition]:
-            obs, env_state = carry
-            action_key, env_keys = keys
+        def act(obs: Any, key: jax.Array) -> tuple[jax.Array, jax.Array]:
             policy, _ = self.apply(state.params, state, obs)
-            action = policy.sample(action_key)
-            next_obs, env_state, transition = envs.step(
-                self.env, self.env_params, env_keys, obs, env_state, action
-            )
-            return (next_obs, env_state), transition.replace(log_prob=policy.log_prob(action))
+            action = policy.sample(key)
+            return action, policy.log_prob(action)
 
-        keys = (action_keys, env_keys)
-        (obs, env_state), batch = jax.lax.scan(step, (state.obs, state.env_state), keys)
-        return state.replace(obs=obs, env_state=env_state), batch
+        start = (state.obs, state.env_state)
+        obs, env_state, batch = envs.rollout(self.env, self.env_params, act, *start, key, self.num_steps)
+        return dataclasses.replace(state, obs=obs, env_state=env_state), batch
 
     def update(self, state: PPOState, key: jax.Array) -> tuple[PPOState, Metrics]:
         """One rollout and everything learned from it. The key is consumed."""
@@ -205,86 +180,64 @@ class PPO:
         return self.learn(state, batch, learn_key)
 
     def learn(self, state: PPOState, batch: Transition, key: jax.Array) -> tuple[PPOState, Metrics]:
-        """Returns, advantages, and `num_epochs` passes of minibatch gradient steps.
+        """Returns, advantages, and `num_epochs` passes of minibatch gradient steps over a batch `[T, N, ...]`.
 
-        Args:
-          state: as `rollout` returned it.
-          batch: `[T, N, ...]`.
-          key: consumed.
-
-        Returns:
-          The next state and the update's metrics: losses averaged over gradient steps, episodes as sums.
+        `state` is the one that `rollout` returned; the key is consumed. Losses in the metrics are averaged over the
+        gradient steps, episodes are sums.
         """
+        reward, reward_scaling = batch.reward, state.reward_scaling
+        if reward_scaling is not None:
+            reward, reward_scaling = ops.scale_rewards(reward_scaling, reward, batch.done, self.discount)
+        data = self.targets(state, dataclasses.replace(batch, reward=reward))
+        transform = self.gradient_transformation(state.num_updates)
+
+        def gradient_step(carry: tuple[Any, Any], minibatch: PPOBatch) -> tuple[tuple[Any, Any], Metrics]:
+            params, opt_state = carry
+            gradient, metrics = jax.grad(self.loss, has_aux=True)(params, state, minibatch)
+            updates, opt_state = transform.update(gradient, opt_state, params)
+            return (optax.apply_updates(params, updates), opt_state), metrics
+
+        carry, sizes = (state.params, state.opt_state), (self.num_epochs, self.num_minibatches)
+        (params, opt_state), losses = ops.scan_minibatches(gradient_step, carry, data, key, *sizes)
         episode, metrics = ops.episode_metrics(state.episode, batch.reward, batch.done)
-        reward, reward_statistics, discounted_sum = self.scale_rewards(state, batch)
+        obs_statistics = state.obs_statistics
+        if obs_statistics is not None:  # only now: every ratio above is to the policy that acted
+            obs_statistics = ops.update_statistics(obs_statistics, data.transition.obs)
+        state = dataclasses.replace(
+            state,
+            params=params,
+            opt_state=opt_state,
+            episode=episode,
+            obs_statistics=obs_statistics,
+            reward_scaling=reward_scaling,
+            num_updates=state.num_updates + 1,
+        )
+        return state, metrics | jax.tree.map(jnp.mean, losses)
+
+    def targets(self, state: PPOState, batch: Transition) -> PPOBatch:
+        """Values, advantages and value targets of a batch `[T, N, ...]`, flattened to `[T * N, ...]`."""
         flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
         _, value = self.apply(state.params, state, flat.obs)
         _, next_value = self.apply(state.params, state, flat.next_obs)
         advantage, target = ops.generalized_advantages(
-            reward,
-            value.reshape(reward.shape),
-            next_value.reshape(reward.shape),
+            batch.reward,
+            value.reshape(batch.reward.shape),
+            next_value.reshape(batch.reward.shape),
             batch.terminated,
             batch.truncated,
             discount=self.discount,
             gae_lambda=self.gae_lambda,
         )
         advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
-        data = (flat.obs, flat.action, flat.log_prob, value, advantage.reshape(-1), target.reshape(-1))
-        transform = self.gradient_transformation(state.num_updates)
+        return PPOBatch(flat, value, advantage.reshape(-1), target.reshape(-1))
 
-        def gradient_step(carry: tuple[Any, Any], index: jax.Array) -> tuple[tuple[Any, Any], Metrics]:
-            params, opt_state = carry
-            minibatch = jax.tree.map(lambda x: x[index], data)
-            gradient, metrics = jax.grad(self.loss, has_aux=True)(params, state, *minibatch)
-            updates, opt_state = transform.update(gradient, opt_state, params)
-            return (optax.apply_updates(params, updates), opt_state), metrics
-
-        def epoch(carry: tuple[Any, Any], key: jax.Array) -> tuple[tuple[Any, Any], Metrics]:
-            order = ops.permutation(key, value.size).reshape(self.num_minibatches, -1)
-            return jax.lax.scan(gradient_step, carry, order)
-
-        keys = jax.random.split(key, self.num_epochs)
-        (params, opt_state), losses = jax.lax.scan(epoch, (state.params, state.opt_state), keys)
-        obs_statistics = state.obs_statistics
-        if obs_statistics is not None:
-            obs_statistics = ops.update_statistics(obs_statistics, flat.obs)
-        state = state.replace(
-            params=params,
-            opt_state=opt_state,
-            episode=episode,
-            obs_statistics=obs_statistics,
-            reward_statistics=reward_statistics,
-            discounted_sum=discounted_sum,
-            num_updates=state.num_updates + 1,
-        )
-        return state, metrics | jax.tree.map(jnp.mean, losses)
-
-    def scale_rewards(self, state: PPOState, batch: Transition) -> tuple[jax.Array, Any, jax.Array]:
-        """Rewards `[T, N]` over the deviation of their discounted sums, and the statistics' next values."""
-        if state.reward_statistics is None:
-            return batch.reward, None, state.discounted_sum
-        carry, sums = ops.discounted_sums(state.discounted_sum, batch.reward, batch.done, self.discount)
-        statistics = ops.update_statistics(state.reward_statistics, sums.reshape(-1))
-        return batch.reward * jax.lax.rsqrt(statistics.variance + 1e-8), statistics, carry
-
-    def loss(
-        self,
-        params: Any,
-        state: PPOState,
-        obs: Any,
-        action: jax.Array,
-        old_log_prob: jax.Array,
-        old_value: jax.Array,
-        advantage: jax.Array,
-        target: jax.Array,
-    ) -> tuple[jax.Array, Metrics]:
-        """Clipped policy loss, value loss and entropy bonus of a minibatch `[B, ...]`, and its metrics."""
-        policy, value = self.apply(params, state, obs)
-        log_ratio = policy.log_prob(action) - old_log_prob
+    def loss(self, params: Any, state: PPOState, minibatch: PPOBatch) -> tuple[jax.Array, Metrics]:
+        """Clipped policy loss, value loss and entropy bonus, and the metrics."""
+        policy, value = self.apply(params, state, minibatch.transition.obs)
+        log_ratio = policy.log_prob(minibatch.transition.action) - minibatch.transition.log_prob
         ratio = jnp.exp(log_ratio)
-        policy_loss = self.policy_loss(ratio, advantage, self.clip).mean()
-        value_loss = ops.clipped_value_loss(value, old_value, target, self.value_clip).mean()
+        policy_loss = self.policy_loss(ratio, minibatch.advantage, self.clip).mean()
+        value_loss = ops.clipped_value_loss(value, minibatch.value, minibatch.target, self.value_clip).mean()
         entropy = policy.entropy().mean()
         loss = policy_loss + self.value_coef * value_loss - self.entropy_coef * entropy
         return loss, {

@@ -1,0 +1,26 @@
+"""List the benchmarks, or run one by name: `python -m benchmarks learning --envs CartPole-v1`."""
+
+import importlib
+import sys
+
+BENCHMARKS = {
+    "learning": "What does an algorithm reach, over seeds, after a fixed number of environment steps?",
+    "ppo_vs_peers": "How fast is PPO and how well does it learn, next to rejax, Stable-Baselines3 and SBX?",
+    "tables": "Generate the README's tables from benchmarks/results (--check: only compare).",
+}
+
+
+def main(arguments: list[str]) -> None:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        width = max(map(len, BENCHMARKS))
+        print("usage: python -m benchmarks NAME [options]; NAME --help shows the options\n")
+        print("\n".join(f"  {name:{width}}  {question}" for name, question in BENCHMARKS.items()))
+        return
+    name = arguments[0]
+    if name not in BENCHMARKS:
+        raise SystemExit(f"unknown benchmark {name!r}; there are: {', '.join(BENCHMARKS)}")
+    importlib.import_module(f"benchmarks.{name}").main(arguments[1:])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,149 @@
+"""What does an algorithm reach, over seeds, after a fixed number of environment steps?
+
+All seeds of a cell train together under `vmap`. Twenty times, equally spaced, each plays whole episodes; a
+seed's score is the mean of its last ten evaluations, so that a lucky last one counts for little.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tyro
+
+from benchmarks import machine, results
+from benchmarks.results import Result, Side
+
+EVALUATIONS = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One row of the table."""
+
+    steps: int
+    """Environment steps of each seed, at most."""
+    threshold: float
+    """The return that the median seed should reach."""
+    seeds: int = 10
+
+
+CELLS = {
+    "CartPole-v1": Cell(500_000, 475),
+    "Acrobot-v1": Cell(1_000_000, -100),
+    "Pendulum-v1": Cell(1_000_000, -300),
+    "Breakout-MinAtar": Cell(3_000_000, 20, seeds=5),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Train over seeds and evaluate; writes benchmarks/results/learning_ALGORITHM_ENV.json."""
+
+    envs: tuple[str, ...] = tuple(CELLS)
+    seeds: int | None = None
+    """The default is the environment's own, 10 or 5."""
+    algorithm: str = "ppo"
+    steps: int | None = None
+    """Environment steps of each seed; the default is the environment's own."""
+    results: pathlib.Path = results.RESULTS
+
+
+def result_name(algorithm: str, env: str) -> str:
+    return f"learning_{algorithm}_{env}"
+
+
+def make_algorithm(name: str, env: str) -> tuple[Any, dict[str, Any]]:
+    """The algorithm with its preset for an environment, and the preset."""
+    import jaxrl
+    from jaxrl import presets
+
+    classes = {"ppo": jaxrl.PPO}
+    fields = presets.preset(name, env).fields
+    return classes[name](*jaxrl.envs.make(env), **fields), fields
+
+
+def measure(env: str, options: Options) -> Result:
+    """Train and evaluate all seeds of one environment."""
+    import jax
+
+    import jaxrl
+
+    cell = CELLS[env]
+    seeds, steps = options.seeds or cell.seeds, options.steps or cell.steps
+    algorithm, fields = make_algorithm(options.algorithm, env)
+    # Rounded down to whole periods between evaluations: never more steps than promised.
+    every = steps // (EVALUATIONS * algorithm.steps_per_update)
+    if not every:
+        raise SystemExit(f"{env}: {steps:,} steps are fewer than {EVALUATIONS} updates, one for each evaluation")
+    keys = jax.random.split(jax.random.key(0), seeds)
+    fitted = jaxrl.fit(algorithm, keys, every * EVALUATIONS, evaluate_every=every)
+    returns = np.asarray(fitted.evaluations["return"], dtype=np.float64).reshape(-1, seeds)
+    assert len(returns) == EVALUATIONS, f"fit evaluated {len(returns)} times"
+    evaluated_steps = np.asarray(fitted.evaluations["update"]) * algorithm.steps_per_update
+    measurements = {
+        "evaluation_steps": evaluated_steps.tolist(),
+        "evaluation_returns": results.finite_or_null(returns.T),
+        "evaluation_finished": results.finite_or_null(np.asarray(fitted.evaluations["finished"]).T),
+        "last_10_mean": results.finite_or_null(returns[-10:].mean(axis=0)),
+        "training_returns": results.finite_or_null(training_curve(fitted.metrics, every)),
+        "steps_per_second": [float(fitted.steps_per_second)],
+        "compile_seconds": [float(fitted.compile_seconds)],
+    }
+    configuration = {
+        "env": env,
+        "algorithm": options.algorithm,
+        "steps": every * EVALUATIONS * algorithm.steps_per_update,
+        "seeds": seeds,
+        "threshold": cell.threshold,
+        "preset": {name: _plain(value) for name, value in fields.items()},
+    }
+    return Result(
+        name=result_name(options.algorithm, env),
+        command=results.command_line(
+            "benchmarks.learning", dataclasses.replace(options, envs=(env,)), omit=("results",)
+        ),
+        device=machine.device(),
+        configuration=configuration,
+        sides={"jaxrl": Side(machine.versions(), machine.variables(), {}, measurements)},
+        **machine.provenance(),
+    )
+
+
+def training_curve(metrics: dict[str, Any], every: int) -> np.ndarray:
+    """Mean return `[K, EVALUATIONS]` of the training episodes between evaluations, NaN where none finished.
+
+    Args:
+      metrics: `episode_return_sum` and `episodes`, `[updates, K]`.
+      every: updates between evaluations.
+    """
+    sums, counts = (np.asarray(metrics[name]) for name in ("episode_return_sum", "episodes"))
+    sums, counts = (x.reshape(EVALUATIONS, every, -1).sum(axis=1).T for x in (sums, counts))
+    return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+
+
+def _plain(value: Any) -> Any:
+    """A preset's value as JSON: finite numbers, strings and lists of them stay, everything else is named."""
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, str | int) or (isinstance(value, float) and np.isfinite(value)):
+        return value
+    return getattr(value, "__name__", repr(value))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = tyro.cli(Options, args=arguments, prog="python -m benchmarks.learning")
+    unknown = [env for env in options.envs if env not in CELLS]
+    if unknown:
+        raise SystemExit(f"no cell for {', '.join(unknown)}; there are: {', '.join(CELLS)}")
+    for env in options.envs:
+        result = measure(env, options)
+        scores = result.sides["jaxrl"].measurements["last_10_mean"]
+        low, middle, high = results.quartiles(scores)
+        print(f"{env}: {middle:.1f} [{low:.1f}, {high:.1f}], threshold {CELLS[env].threshold:g}", flush=True)
+        print(f"wrote {results.save(result, options.results).name}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""The README's tables, generated from results: `python -m benchmarks.tables`, and `--check` in the tests.
+
+A table stands between the lines `<!-- table:NAME -->` and `<!-- /table -->`; NAME is a key of `TABLES`.
+"""
+
+import dataclasses
+import pathlib
+import re
+import sys
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tyro
+
+from benchmarks import results
+from benchmarks.learning import CELLS, result_name
+from benchmarks.results import Result, quartiles
+
+MARKERS = re.compile(r"(<!-- table:(\w+) -->\n).*?(<!-- /table -->)", re.DOTALL)
+SHOWN = ("python", "jax", "jaxlib", "flax", "optax", "gymnax")
+
+
+def render(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; all columns but the first and the last are right-aligned."""
+    rule = [":--", *["--:"] * (len(header) - 2), ":--"]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [header, rule, *rows]) + "\n"
+
+
+def spread(values: Sequence[float | None], form: str) -> str:
+    """Median and quartiles, or a dash where nothing was measured; what is missing is counted, not dropped."""
+    low, middle, high = quartiles(values)
+    if np.isnan(middle):
+        return "–"
+    missing = sum(value is None for value in values)
+    without = f" ({missing} of {len(values)} missing)" if missing else ""
+    return f"{middle:{form}} [{low:{form}}, {high:{form}}]{without}"
+
+
+def device_line(result: Result) -> str:
+    """What a table was measured on."""
+    device, versions = result.device, next(iter(result.sides.values())).versions
+    what = "" if device.platform == "cpu" else f"{device.count} × {device.kind}, "
+    packages = ", ".join(f"{name} {versions[name]}" for name in SHOWN if name in versions)
+    code = f"commit {result.commit[:7]}{' with changes' if result.dirty else ''}"
+    return (
+        f"{what}{device.cores} cores of {device.cpu}, {device.memory_gib:g} GiB; {packages}; "
+        f"{code}, {result.timestamp[:10]}."
+    )
+
+
+def learning_table(directory: pathlib.Path) -> str:
+    """Learning: one row a cell, the measured ones from their results."""
+    found = {env: results.load(result_name("ppo", env), directory) for env in CELLS}
+    header = ("environment", "steps", "seeds", "return", "threshold", "steps/s", "command")
+    rows = [learning_row(env, result) for env, result in found.items()]
+    lines = dict.fromkeys(device_line(result) for result in found.values() if result)
+    note = (
+        "Return: median over seeds [quartiles] of the mean of a seed's last 10 of 20 evaluations, 16 greedy "
+        "episodes each. Steps: of each seed; steps/s: of all seeds together, without compilation."
+    )
+    return render(header, rows) + "\n" + "\n".join([note, *lines]) + "\n"
+
+
+def learning_row(env: str, result: Result | None) -> list[str]:
+    cell = CELLS[env]
+    threshold = f"{cell.threshold:g}"
+    command = f"`python -m benchmarks.learning --envs {env}`"
+    if result is None:
+        return [env, f"{cell.steps:,}", str(cell.seeds), "not measured", threshold, "–", command]
+    numbers = next(iter(result.sides.values())).measurements
+    return [
+        env,
+        f"{result.configuration['steps']:,}",
+        str(len(numbers["last_10_mean"])),
+        spread(numbers["last_10_mean"], ".1f"),
+        threshold,
+        f"{quartiles(numbers['steps_per_second'])[1]:,.0f}",
+        f"`{result.command}`",
+    ]
+
+
+def peers_table(result: Result | None) -> str:
+    """Speed, compile time and policies of PPO in several libraries."""
+    header = ("library", "env steps/s", "jaxrl is faster by", "compile, s", "return", "command")
+    if result is None:
+        command = "`python -m benchmarks.ppo_vs_peers`"
+        rows = [[name, "not measured", "–", "–", "–", command] for name in ("jaxrl", "rejax", "sb3", "sbx")]
+        return render(header, rows)
+    rows = [peer_row(result, name) for name in result.sides]
+    seeds = {len(side.measurements.get("policy_returns", ())) for side in result.sides.values()} - {0}
+    note = (
+        "Median [quartiles]. Ratio: median of the ratios of paired repetitions. Return: mean over greedy "
+        "episodes in the same environment, median over "
+        f"{' or '.join(map(str, sorted(seeds))) or 'no'} seeds, "
+        f"after {result.configuration['policy_steps']:,} steps."
+    )
+    return render(header, rows) + "\n" + note + "\n" + device_line(result) + "\n"
+
+
+def peer_row(result: Result, name: str) -> list[str]:
+    numbers, ours = result.sides[name].measurements, result.sides["jaxrl"].measurements
+    pairs = zip(ours["steps_per_second"], numbers["steps_per_second"], strict=True)
+    package = {"sb3": "stable-baselines3", "sbx": "sbx-rl"}.get(name, name)
+    label = f"{package} {result.sides[name].versions.get(package, '')}".strip()
+    returns = [float(np.mean(seed)) for seed in numbers.get("policy_returns", [])]
+    return [
+        label,
+        spread(numbers["steps_per_second"], ",.0f"),
+        "1" if name == "jaxrl" else f"{quartiles([a / b for a, b in pairs])[1]:.2f}×",
+        spread(numbers["compile_seconds"], ".2f"),
+        spread(returns, ".1f"),
+        f"`{result.command}`" if name == "jaxrl" else f"`python -m benchmarks.ppo_vs_peers --peers {name}`",
+    ]
+
+
+TABLES: dict[str, Callable[[pathlib.Path], str]] = {
+    "learning": learning_table,
+    "ppo_vs_peers": lambda directory: peers_table(results.load("ppo_vs_peers", directory)),
+}
+
+
+def fill(text: str, directory: pathlib.Path = results.RESULTS) -> str:
+    """Replace what stands between the markers of every table.
+
+    Raises:
+      ValueError: for a table that nobody generates.
+    """
+
+    def table(match: re.Match[str]) -> str:
+        if match[2] not in TABLES:
+            raise ValueError(f"no table {match[2]!r}; there are: {', '.join(TABLES)}")
+        return match[1] + TABLES[match[2]](directory) + match[3]
+
+    return MARKERS.sub(table, text)
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Write the README's tables from benchmarks/results."""
+
+    check: bool = False
+    """Write nothing; exit with 1 if a table differs from its results."""
+    readme: pathlib.Path = results.ROOT / "README.md"
+    results: pathlib.Path = results.RESULTS
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = tyro.cli(Options, args=arguments, prog="python -m benchmarks.tables")
+    text = options.readme.read_text()
+    filled = fill(text, options.results)
+    if filled == text:
+        return
+    if options.check:
+        sys.exit(f"{options.readme.name} differs from its results; run `python -m benchmarks.tables`")
+    options.readme.write_text(filled)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""A worker for libraries with the interface of Stable-Baselines3, whose environments Python steps."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch  # pyright: ignore[reportMissingImports]
+from stable_baselines3.common.env_util import make_vec_env  # pyright: ignore[reportMissingImports]
+
+from benchmarks.workers.configuration import Configuration
+from benchmarks.workers.protocol import Layers, describe, serve
+
+
+def make_model(algorithm: Any, configuration: Configuration, seed: int, **options: Any) -> Any:
+    sizes = list(configuration.hidden_sizes)
+    return algorithm(
+        "MlpPolicy",
+        make_vec_env(configuration.env, configuration.num_envs, seed=seed),
+        learning_rate=configuration.learning_rate,
+        n_steps=configuration.num_steps,
+        batch_size=configuration.steps_per_update // configuration.num_minibatches,
+        n_epochs=configuration.num_epochs,
+        gamma=configuration.discount,
+        gae_lambda=configuration.gae_lambda,
+        clip_range=configuration.clip,
+        ent_coef=configuration.entropy_coef,
+        vf_coef=configuration.value_coef / 2,  # the whole squared error here, half of it in the others
+        max_grad_norm=configuration.max_grad_norm,
+        policy_kwargs={"net_arch": {"pi": sizes, "vf": sizes}},
+        device="cpu",
+        seed=seed,
+        **options,
+    )
+
+
+def serve_stable_baselines(
+    make: Callable[[int], Any],
+    actor_layers: Callable[[Any], Layers],
+    configuration: Configuration,
+    packages: tuple[str, ...],
+    compiles: bool,
+) -> None:
+    """Answer commands.
+
+    Args:
+      make: from a seed to a model.
+      actor_layers: from a trained model to the actor's layers.
+      configuration: the work.
+      packages: more packages whose versions matter.
+      compiles: whether the first update compiles anything.
+    """
+    model = make(0)
+
+    def learn(model: Any, steps: int) -> float:
+        configuration.updates(steps)
+        start = time.perf_counter()
+        model.learn(steps)
+        return time.perf_counter() - start
+
+    def compile_first_update(steps: int) -> dict[str, Any]:
+        del steps  # nothing here depends on the length of the run
+        first, second = (learn(model, configuration.steps_per_update) for _ in range(2))
+        return {"seconds": max(first - second, 0.0) if compiles else None}
+
+    def run(steps: int, seed: int) -> dict[str, Any]:
+        model.set_random_seed(seed)
+        return {"seconds": learn(model, steps)}
+
+    def train_policy(steps: int, seeds: list[int]) -> dict[str, Any]:
+        trained = [make(seed) for seed in seeds]
+        for each in trained:
+            learn(each, steps)
+        return {"policies": [actor_layers(each) for each in trained]}
+
+    serve(
+        {
+            "describe": lambda: describe(packages, {"torch": torch.get_num_threads()}),
+            "compile": compile_first_update,
+            "run": run,
+            "train_policy": train_policy,
+        }
+    )

@@ -1,0 +1,220 @@
+"""The benchmarks' own machinery: schema, tables, evaluator, and the conversation with a worker."""
+
+import dataclasses
+import importlib
+import json
+import math
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from benchmarks import __main__ as listing
+from benchmarks import evaluator, learning, machine, peers, ppo_vs_peers, results, tables
+from benchmarks.results import Device, Result, Side
+from benchmarks.workers import jaxrl_ppo
+from benchmarks.workers.configuration import Configuration
+
+DEVICE = Device(platform="cpu", kind="cpu", count=1, cores=2, cpu="Some CPU", memory_gib=8.0)
+TINY = Configuration(num_envs=4, num_steps=8, num_minibatches=2, hidden_sizes=(8, 8))
+RATES = {"jaxrl": [300.0, 400.0, 500.0], "rejax": [100.0, 200.0, 125.0]}
+
+
+def make_result(name="ppo_vs_peers", **measurements):
+    sides = {
+        library: Side(
+            versions={"python": "3.11.0", "jax": "0.10.2", "rejax": "0.1.3"},
+            variables={"XLA_FLAGS": "--some_flag=1"},
+            threads={},
+            measurements={
+                "steps_per_second": rates,
+                "compile_seconds": [1.0, 2.0, 3.0],
+                "policy_returns": [[499.0, 501.0], [400.0, 300.0]],
+                **measurements,
+            },
+        )
+        for library, rates in RATES.items()
+    }
+    return Result(
+        name=name,
+        command=f"python -m benchmarks.{name}",
+        timestamp="2026-01-02T03:04:05+00:00",
+        commit="0123456789abcdef",
+        dirty=False,
+        device=DEVICE,
+        configuration={"policy_steps": 499_712, "steps": 491_520},
+        sides=sides,
+    )
+
+
+def test_a_result_survives_the_disk(tmp_path):
+    result = make_result()
+    path = results.save(result, tmp_path)
+    assert results.load("ppo_vs_peers", tmp_path) == result
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]  # nothing partial stays
+    assert results.load("other", tmp_path) is None
+
+
+def test_the_innermost_lists_are_one_line_each():
+    assert "[300.0, 400.0, 500.0]" in results.to_json(make_result())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda r: r.update(schema=0), "schema"),
+        (lambda r: r.pop("commit"), "commit"),
+        (lambda r: r.update(mood="good"), "mood"),
+        (lambda r: r.update(sides={}), "sides"),
+        (lambda r: r.update(name="../escape"), "name"),
+        (lambda r: r.update(dirty="no"), "dirty"),
+        (lambda r: r["device"].update(cores="two"), "cores"),
+        (lambda r: r["sides"]["jaxrl"].update(versions={}), "versions"),
+        (lambda r: r["sides"]["jaxrl"]["measurements"].update(steps_per_second=[]), "steps_per_second"),
+        (lambda r: r["sides"]["jaxrl"]["measurements"].update(steps_per_second=3.0), "steps_per_second"),
+        (
+            lambda r: r["sides"]["jaxrl"]["measurements"].update(steps_per_second=[[1.0], ["x"]]),
+            "not a finite",
+        ),
+        (lambda r: r["sides"]["jaxrl"]["measurements"].update(steps_per_second=[math.nan]), "not a finite"),
+        (lambda r: r["sides"]["jaxrl"]["measurements"].update(steps_per_second=[True]), "not a finite"),
+    ],
+)
+def test_what_does_not_fit_the_schema_is_refused_by_name(change, message):
+    record = json.loads(results.to_json(make_result()))
+    change(record)
+    with pytest.raises(ValueError, match=message):
+        results.from_json(json.dumps(record))
+
+
+def test_numbers_become_json_and_what_is_missing_null():
+    assert results.finite_or_null(np.array([[1.0, np.nan], [np.inf, 2.0]])) == [[1.0, None], [None, 2.0]]
+
+
+def test_quartiles_are_those_of_the_numbers_there():
+    # 1 2 3 4 5: the median is 3, a quarter of the four gaps from the ends are 2 and 4.
+    assert results.quartiles([5.0, 1.0, None, 2.0, 4.0, 3.0]) == (2.0, 3.0, 4.0)
+    assert all(map(math.isnan, results.quartiles([None])))
+
+
+def test_a_command_names_what_differs_from_the_default_and_no_places(tmp_path):
+    options = ppo_vs_peers.Options(repetitions=9, peers=("rejax",), cache=tmp_path)
+    command = results.command_line("benchmarks.ppo_vs_peers", options, omit=("cache",))
+    assert command == "python -m benchmarks.ppo_vs_peers --repetitions 9 --peers rejax"
+
+
+def test_variables_leave_out_places(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--a=1 --xla_dump_to=/some/place")
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "/some/place")
+    found = machine.variables()
+    assert found["XLA_FLAGS"] == "--a=1"
+    assert "JAX_COMPILATION_CACHE_DIR" not in found
+
+
+def test_the_table_of_peers_gives_medians_and_paired_ratios():
+    # Paired: 300/100 = 3, 400/200 = 2, 500/125 = 4; their median is 3. Means of seeds: 500 and 350.
+    table = tables.peers_table(make_result())
+    ours, theirs = [row for row in table.splitlines() if row.startswith(("| jaxrl", "| rejax"))]
+    assert "| 400 [350, 450] | 1 |" in ours
+    assert "| rejax 0.1.3 | 125 [112, 162] | 3.00× | 2.00 [1.50, 2.50] | 425.0 [387.5, 462.5] |" in theirs
+    assert "2 cores of Some CPU, 8 GiB" in table
+
+
+def test_a_table_without_results_says_not_measured(tmp_path):
+    text = "a\n<!-- table:learning -->\nstale\n<!-- /table -->\nb\n<!-- table:ppo_vs_peers -->\n<!-- /table -->\n"
+    filled = tables.fill(text, tmp_path)
+    assert filled.count("not measured") == len(learning.CELLS) + 4
+    assert "stale" not in filled
+    assert tables.fill(filled, tmp_path) == filled
+    with pytest.raises(ValueError, match="no table 'other'"):
+        tables.fill("<!-- table:other -->\n<!-- /table -->", tmp_path)
+
+
+def test_the_table_of_learning_counts_seeds_without_a_score(tmp_path):
+    name = learning.result_name("ppo", "CartPole-v1")
+    results.save(make_result(name, last_10_mean=[480.0, 490.0, None]), tmp_path)
+    row = next(line for line in tables.learning_table(tmp_path).splitlines() if line.startswith("| CartPole"))
+    assert "| 491,520 | 3 | 485.0 [482.5, 487.5] (1 of 3 missing) | 475 | 400 |" in row
+
+
+def test_check_fails_on_a_table_that_differs(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("<!-- table:learning -->\nold\n<!-- /table -->\n")
+    arguments = ["--readme", str(readme), "--results", str(tmp_path)]
+    with pytest.raises(SystemExit):
+        tables.main([*arguments, "--check"])
+    tables.main(arguments)
+    tables.main([*arguments, "--check"])
+
+
+@pytest.mark.skipif(not (results.ROOT / "README.md").exists(), reason="no README yet")
+def test_the_readme_shows_the_results():
+    text = (results.ROOT / "README.md").read_text()
+    assert tables.fill(text) == text, "run `python -m benchmarks.tables`"
+
+
+def test_committed_results_fit_the_schema():
+    for path in results.RESULTS.glob("*.json"):
+        assert results.from_json(path.read_text()).name == path.stem
+
+
+def test_training_returns_are_sums_over_counts_of_a_window():
+    # Windows of two updates, one seed; the first window finished no episode, the others two of return 5.
+    updates = 2 * learning.EVALUATIONS
+    episodes = np.ones((updates, 1))
+    episodes[:2] = 0
+    curve = learning.training_curve({"episode_return_sum": 5 * episodes, "episodes": episodes}, every=2)
+    assert curve.shape == (1, learning.EVALUATIONS)
+    assert np.isnan(curve[0, 0])
+    np.testing.assert_array_equal(curve[0, 1:], 5.0)
+
+
+def test_the_evaluator_plays_known_policies():
+    # CartPole pushed always to one side falls after 8 to 11 steps; pushed to where the pole is about to fall (by
+    # angle plus angular velocity), it lives much longer.
+    constant = [{"kernel": np.zeros((4, 2)).tolist(), "bias": [0.0, 1.0]}]
+    balance = [{"kernel": [[0, 0], [0, 0], [-1, 1], [-1, 1]], "bias": [0.0, 0.0]}]
+    returns = evaluator.play([constant, balance], "CartPole-v1", num_episodes=16)
+    assert returns.shape == (2, 16)
+    assert np.all((returns[0] >= 8) & (returns[0] <= 11))
+    assert returns[1].min() > 100
+
+
+def test_the_exported_actor_acts_like_the_algorithm():
+    ppo = jaxrl_ppo.make_ppo(TINY)
+    state = ppo.init(jax.random.key(0))
+    obs = jax.random.normal(jax.random.key(1), (64, 4))
+    exported = [
+        {name: jnp.asarray(numbers) for name, numbers in layer.items()}
+        for layer in jaxrl_ppo.actor_layers((state, None))
+    ]
+    actions = evaluator.GreedyActor(ppo.env_params, ppo.env).act(exported, obs, jax.random.key(2))
+    np.testing.assert_array_equal(actions, ppo.act(state, obs, jax.random.key(3)))
+    assert 0 < actions.sum() < 64  # both actions occur
+
+
+def test_the_worker_of_jaxrl_answers_until_it_dies():
+    worker = peers.Worker("jaxrl", sys.executable, TINY)
+    try:
+        assert worker.ask("describe")["versions"]["python"].startswith("3.")
+        policies = worker.ask("train_policy", steps=64, seeds=[0, 1])["policies"]
+        with pytest.raises(RuntimeError, match=r"(?s)worker jaxrl died at 'train_policy'.*no positive multiple"):
+            worker.ask("train_policy", steps=65, seeds=[0])
+    finally:
+        worker.close()
+    assert [np.shape(layer["kernel"]) for layer in policies[0]] == [(4, 8), (8, 8), (8, 2)]
+
+
+def test_everything_listed_can_be_run():
+    for name in listing.BENCHMARKS:
+        assert callable(importlib.import_module(f"benchmarks.{name}").main)
+    with pytest.raises(SystemExit, match="unknown benchmark"):
+        listing.main(["nothing"])
+
+
+def test_quick_changes_sizes_only():
+    options = ppo_vs_peers.Options()
+    assert ppo_vs_peers.quick(options).configuration == options.configuration
+    assert dataclasses.replace(options, quick=True).steps("rejax") == 122 * 8192

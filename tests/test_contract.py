@@ -1,0 +1,228 @@
+"""The contract of every algorithm. A new one joins by one line in `ALGORITHMS`.
+
+All clauses of an algorithm share its compilations: `run` of 1 and of 3 updates, and one batched training run.
+"""
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import gymnax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxrl
+from tests.helpers import assert_trees_close, assert_trees_equal, compilations, row, stack
+
+SMALL: dict[str, Any] = {
+    "num_envs": 4,
+    "num_steps": 4,
+    "num_epochs": 2,
+    "num_minibatches": 2,
+    "hidden_sizes": (8,),
+}
+
+ALGORITHMS: dict[str, Callable[[], Any]] = {
+    "ppo-discrete": lambda: jaxrl.PPO(*gymnax.make("CartPole-v1"), **SMALL),
+    "ppo-continuous": lambda: jaxrl.PPO(
+        *gymnax.make("Pendulum-v1"), **SMALL, normalize_observations=True, normalize_rewards=True
+    ),
+}
+
+RUN_KEY = jax.random.key(7)
+
+
+@functools.partial(jax.jit, static_argnames="seed")
+def init(algorithm: Any, seed: int = 0) -> Any:
+    """The initial state, from a key of its own."""
+    return algorithm.init(jax.random.key(seed))
+
+
+@dataclasses.dataclass
+class Case:
+    """An algorithm with what its clauses share."""
+
+    algorithm: Any
+
+    @functools.cached_property
+    def state(self) -> Any:
+        return init(self.algorithm)
+
+    @functools.cached_property
+    def after_three(self) -> tuple[Any, Any]:
+        return self.run(self.state, 3)
+
+    def run(self, state: Any, num_updates: int, start: int = 0) -> tuple[Any, Any]:
+        return jaxrl.run(self.algorithm, state, RUN_KEY, num_updates, start)
+
+
+@pytest.fixture(scope="module", params=ALGORITHMS)
+def case(request: pytest.FixtureRequest) -> Case:
+    return Case(ALGORITHMS[request.param]())
+
+
+def float_leaves(algorithm: Any) -> list[str]:
+    """Names of the float fields that are leaves."""
+    fields = dataclasses.fields(algorithm)
+    return [f.name for f in fields if f.metadata.get("pytree_node", True) and isinstance(f.default, float)]
+
+
+def differ(this: Any, that: Any) -> bool:
+    """Whether any leaf does."""
+    leaves = zip(jax.tree.leaves(this), jax.tree.leaves(that), strict=True)
+    return any(not np.array_equal(a, b) for a, b in leaves)
+
+
+def nudged(algorithm: Any, name: str) -> Any:
+    """The algorithm with one float leaf changed, within its range: inf becomes finite."""
+    value = getattr(algorithm, name)
+    return algorithm.replace(**{name: 8.0 if np.isinf(value) else 0.9 * value})
+
+
+def test_update_returns_the_structure_shapes_and_types_of_init(case):
+    # weak_type is part of a ShapeDtypeStruct's equality: a weak leaf would compile the second call anew.
+    before = jax.eval_shape(case.algorithm.init, jax.random.key(0))
+    after, _ = jax.eval_shape(case.algorithm.update, before, jax.random.key(0))
+    assert jax.tree.structure(before) == jax.tree.structure(after)
+    assert jax.tree.leaves(before) == jax.tree.leaves(after)
+    weak = [leaf for leaf in jax.tree.leaves((before, after)) if leaf.weak_type]
+    assert not weak
+
+
+def test_everything_stays_finite(case):
+    for leaf in jax.tree.leaves(case.after_three):
+        assert np.all(np.isfinite(leaf)) or not np.issubdtype(leaf.dtype, np.floating)
+
+
+def test_metrics_are_flat_float32_scalars_for_each_update(case):
+    _, metrics = jax.eval_shape(case.algorithm.update, case.state, jax.random.key(0))
+    assert isinstance(metrics, dict)
+    for name, value in metrics.items():
+        assert (name, value.shape, value.dtype) == (name, (), jnp.float32)
+    assert all(value.shape == (3,) for value in case.after_three[1].values())
+
+
+def test_pieces_of_a_run_equal_one_run_bit_for_bit(case):
+    # Pieces of one update are the hardest: XLA drops the loop around them.
+    state, metrics = case.state, []
+    for start in range(3):
+        state, piece = case.run(state, 1, start)
+        metrics.append(piece)
+    whole_state, whole_metrics = case.after_three
+    assert_trees_equal(state, whole_state)
+    assert_trees_equal(jax.tree.map(lambda *pieces: np.concatenate(pieces), *metrics), whole_metrics)
+
+
+def test_the_same_seed_agrees_and_seeds_differ(case):
+    assert_trees_equal(case.run(case.state, 3), case.after_three)
+    other = init(case.algorithm, 1)
+    assert differ(other, case.state)
+    assert differ(case.run(other, 3)[0], case.after_three[0])
+
+
+def test_the_run_key_matters(case):
+    other, _ = jaxrl.run(case.algorithm, case.state, jax.random.key(8), 3, 0)
+    assert differ(other, case.after_three[0])
+
+
+def test_the_second_call_compiles_nothing(case):
+    state, _ = case.after_three
+    with compilations() as messages:
+        state, _ = jaxrl.run(case.algorithm, state, RUN_KEY, 3, 3)
+        jaxrl.run(case.algorithm, state, RUN_KEY, 3, 6)
+    assert not messages
+
+
+def test_changing_a_float_leaf_does_not_retrace(case):
+    with compilations() as messages:
+        for name in float_leaves(case.algorithm):
+            jaxrl.run(nudged(case.algorithm, name), case.state, RUN_KEY, 3, 0)
+    assert not messages
+
+
+def test_vmap_over_seeds_and_over_each_float_leaf_equals_a_loop(case):
+    # One batched program: two seeds of the algorithm as it is, and one row for each float leaf, nudged.
+    names = float_leaves(case.algorithm)
+    algorithms = [case.algorithm] * 2 + [nudged(case.algorithm, name) for name in names]
+    seeds = [0, 1] + [0] * len(names)
+    rows = stack([{name: jnp.float32(getattr(a, name)) for name in names} for a in algorithms])
+    states = stack([init(case.algorithm, seed) for seed in seeds])
+
+    @jax.jit
+    @functools.partial(jax.vmap, in_axes=(0, 0))
+    def batched(values: Any, state: Any) -> Any:
+        return jaxrl.run(case.algorithm.replace(**values), state, RUN_KEY, 3, 0)
+
+    together = batched(rows, states)
+    for index, (algorithm, seed) in enumerate(zip(algorithms, seeds, strict=True)):
+        alone = jaxrl.run(algorithm, init(case.algorithm, seed), RUN_KEY, 3, 0)
+        assert_trees_close(row(together, index), alone)
+
+
+def test_no_state_holds_a_key(case):
+    for leaf in jax.tree.leaves(case.state):
+        assert not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        assert not (leaf.dtype == jnp.uint32 and leaf.shape[-1:] == (2,)), "the data of a key"
+
+
+def test_no_key_is_used_twice(case):
+    # The flag of conftest.py checks each trace; here a fresh one, of a batch of keys as well.
+    key_reuse = pytest.importorskip("jax.experimental.key_reuse._core")
+    key_reuse.check_key_reuse(case.algorithm.init, jax.random.key(0))
+    key_reuse.check_key_reuse(case.algorithm.update, case.state, jax.random.key(0))
+    keys = jax.random.split(jax.random.key(0), 2)
+    states = stack([case.state] * 2)
+    key_reuse.check_key_reuse(lambda states, keys: jax.vmap(case.algorithm.update)(states, keys), states, keys)
+
+
+def test_methods_name_their_parameters_alike(case):
+    assert list(inspect.signature(case.algorithm.init).parameters) == ["key"]
+    assert list(inspect.signature(case.algorithm.update).parameters) == ["state", "key"]
+    optional = {
+        "act": ["state", "obs", "key"],
+        "rollout": ["state", "key"],
+        "learn": ["state", "batch", "key"],
+    }
+    for name, parameters in optional.items():
+        if hasattr(case.algorithm, name):
+            assert list(inspect.signature(getattr(case.algorithm, name)).parameters) == parameters
+
+
+def test_the_class_is_final_frozen_and_documented(case):
+    kind = type(case.algorithm)
+    assert kind.__bases__ == (object,)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        case.algorithm.learning_rate = 1.0
+    assert "Source:" in kind.__doc__
+    for field in dataclasses.fields(kind):
+        assert field.name == "_" or f"{field.name}:" in kind.__doc__, f"{field.name} is not documented"
+
+
+def test_given_parameters_are_a_starting_point_that_stays_alive(case):
+    if not hasattr(case.algorithm, "params"):
+        pytest.skip("no parameters")
+    given = jax.tree.map(lambda x: x + 1.0, case.state.params)
+    algorithm = case.algorithm.replace(params=given)
+    state = algorithm.init(jax.random.key(0))  # without jit, which copies in any case
+    assert_trees_equal(state.params, given)
+    buffers = [{x.unsafe_buffer_pointer() for x in jax.tree.leaves(tree)} for tree in (given, state.params)]
+    assert not buffers[0] & buffers[1], "init must copy: a donated state would delete the user's weights"
+
+
+def test_run_donates_nothing(case):
+    case.run(case.state, 1)
+    arrays = [leaf for leaf in jax.tree.leaves((case.algorithm, case.state)) if isinstance(leaf, jax.Array)]
+    assert not any(array.is_deleted() for array in arrays)
+
+
+def test_check_accepts_it_and_names_the_field_that_cannot_work(case):
+    jaxrl.check(case.algorithm)
+    for name in float_leaves(case.algorithm):
+        with pytest.raises(ValueError, match=name):
+            jaxrl.check(case.algorithm.replace(**{name: float("nan")}))
+        with pytest.raises(TypeError, match=name):
+            jaxrl.check(case.algorithm.replace(**{name: "many"}))

@@ -1,0 +1,195 @@
+"""PPO against exact values of the probe environments, its batch field by field, and what it refuses."""
+
+import functools
+import itertools
+
+import gymnax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxrl
+from jaxrl import envs, networks, ops
+from jaxrl.envs import probes
+
+DISCOUNT = 0.75  # 1/(1-γ) = 4, 1/(1+γ) = 4/7
+PROBE_OPTIONS = dict(
+    num_envs=16, num_steps=4, num_minibatches=2, hidden_sizes=(16,), learning_rate=1e-2, entropy_coef=0.0
+)
+SMALL = dict(num_envs=4, num_steps=8, num_epochs=1, num_minibatches=2, hidden_sizes=(8,))
+ZERO, ONE, MINUS_ONE = [0.0], [1.0], [-1.0]
+
+
+@functools.cache
+def cartpole():
+    return gymnax.make("CartPole-v1")
+
+
+def trained(probe, num_updates=150, **options):
+    """A PPO and its state after learning in a probe."""
+    ppo = jaxrl.PPO(*probe, **(PROBE_OPTIONS | {"discount": DISCOUNT, "learning_rate": 1e-2} | options))
+    # Annealed: with a constant step size the values would keep jittering around the fixed point.
+    ppo = ppo.replace(anneal_updates=float(num_updates))
+    state, _ = jaxrl.train(ppo, jax.random.key(0), num_updates)
+    return ppo, state
+
+
+VALUES = {
+    "constant reward": (probes.constant_reward, {0.0: 1.0}),
+    "observed reward": (probes.observed_reward, {1.0: 1.0, -1.0: -1.0}),
+    "delayed reward": (probes.delayed_reward, {0.0: DISCOUNT, 1.0: 1.0}),
+    "time limit": (probes.time_limit, {0.0: 1 / (1 - DISCOUNT)}),
+    "successor of the time limit": (
+        probes.time_limit_successor,
+        {1.0: 1 / (1 + DISCOUNT), -1.0: -1 / (1 + DISCOUNT)},
+    ),
+    "both flags": (probes.terminated_and_truncated, {0.0: 1.0}),
+}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_values_of_probes(name):
+    probe, expected = VALUES[name]
+    ppo, state = trained(probe())
+    obs = jnp.array(list(expected))[:, None]
+    np.testing.assert_allclose(ppo.apply(state.params, state, obs)[1], list(expected.values()), atol=0.05)
+
+
+@pytest.mark.parametrize("num_actions", [2, 0])
+def test_best_actions_of_probes(num_actions):
+    ppo, state = trained(probes.rewarded_matching(num_actions), num_updates=100)
+    action = ppo.act(state, jnp.array([ONE, MINUS_ONE]), jax.random.key(0))
+    if num_actions:
+        assert action.tolist() == [1, 0]
+    else:
+        np.testing.assert_allclose(action[:, 0], [0.5, -0.5], atol=0.15)
+
+
+def test_the_rewarded_action_is_chosen():
+    ppo, state = trained(probes.rewarded_action(), num_updates=50)
+    assert ppo.act(state, jnp.array([ZERO]), jax.random.key(0)).tolist() == [1]
+
+
+def test_pendulum_is_truncated_and_never_terminated():
+    problem = envs.make("Pendulum-v1", max_steps_in_episode=5)
+    ppo = jaxrl.PPO(*problem, **SMALL)
+    state = ppo.init(jax.random.key(0))
+    state, batch = jax.jit(ppo.rollout)(state, jax.random.key(1))
+    assert not batch.terminated.any()
+    np.testing.assert_array_equal(batch.truncated[:, 0], [False] * 4 + [True] + [False] * 3)
+    # Within an episode the successor is the next observation; where it ends it is not.
+    same = np.all(np.isclose(batch.next_obs[:-1], batch.obs[1:]), axis=-1)
+    np.testing.assert_array_equal(same, ~np.asarray(batch.truncated[:-1]))
+
+
+def test_the_stored_action_is_the_sampled_one_and_the_environment_gets_a_bounded_one():
+    # A deviation of e² = 7.4 puts most actions beyond the bounds of [-1, 1].
+    ppo = jaxrl.PPO(*gymnax.make("Pendulum-v1"), **SMALL)
+    state = ppo.init(jax.random.key(0))
+    wide = jax.tree_util.tree_map_with_path(lambda path, x: x + 2.0 if "log_std" in str(path) else x, state.params)
+    state, batch = jax.jit(ppo.rollout)(state.replace(params=wide), jax.random.key(1))
+    assert np.mean(np.abs(batch.action) > 1) > 0.5
+    policy, _ = ppo.apply(state.params, state, batch.obs.reshape(-1, 3))
+    np.testing.assert_allclose(
+        policy.log_prob(batch.action.reshape(-1, 1)), batch.log_prob.ravel(), rtol=1e-4, atol=1e-5
+    )
+    # Pendulum's reward is -(θ² + 0.1 θ'² + 0.001 u²), u in [-2, 2]: with all of it at most π² + 6.4 + 0.004.
+    assert np.all(batch.reward >= -(np.pi**2 + 6.4 + 0.004 + 1e-4))
+
+
+def test_the_metrics_count_episodes_over_updates():
+    # Episodes of exactly 5 steps in 4 environments, 8 steps an update: after 5 updates 4 · 40 / 5 = 32
+    # episodes.
+    ppo = jaxrl.PPO(*probes.time_limit(max_steps=5), **SMALL)
+    _, metrics = jaxrl.train(ppo, jax.random.key(0), 5)
+    assert metrics["episodes"].sum() == 32
+    np.testing.assert_allclose(metrics["episode_length_sum"].sum(), 160.0)
+    np.testing.assert_allclose(metrics["episode_return_sum"].sum(), 160.0)
+
+
+@pytest.mark.parametrize(("name", "first"), [("CartPole-v1", networks.Flatten), ("FrozenLake-misc", networks.OneHot)])
+def test_default_networks_of_vectors_and_integers(name, first):
+    ppo = jaxrl.PPO(*gymnax.make(name), **SMALL)
+    model = ppo.model
+    assert isinstance(model.actor.layers[0], first)
+    obs, _ = envs.reset(ppo.env, ppo.env_params, jax.random.key(0), 2)
+    (policy, value), _ = model.init_with_output(jax.random.key(1), obs)
+    assert (policy.logits.shape, value.shape) == ((2, ppo.env.num_actions), (2,))
+
+
+def test_default_network_of_images():
+    ppo = jaxrl.PPO(*gymnax.make("Breakout-MinAtar"), **SMALL)
+    assert isinstance(ppo.model.actor, networks.MinAtarCNN)
+    assert ppo.model.critic is None
+    policy, value = jax.eval_shape(
+        lambda key: ppo.model.init_with_output(key, jnp.zeros((2, 10, 10, 4)))[0], jax.random.key(0)
+    )
+    assert (policy.logits.shape, value.shape) == ((2, 3), (2,))
+
+
+def test_dictionary_observations_need_a_network_of_their_own():
+    space = gymnax.environments.spaces.Dict({"a": gymnax.environments.spaces.Discrete(2)})
+    with pytest.raises(TypeError, match="network"):
+        networks.default_actor_critic(space, gymnax.environments.spaces.Discrete(2), (8,))
+
+
+def test_minibatches_must_divide_the_batch():
+    with pytest.raises(ValueError, match=r"num_minibatches=3.*num_envs=4.*num_steps=8"):
+        jaxrl.PPO(*cartpole(), num_envs=4, num_steps=8, num_minibatches=3)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "match"),
+    [
+        ({"discount": 1.5}, ValueError, r"discount=1.5 must be in \[0, 1\]"),
+        ({"learning_rate": 0.0}, ValueError, "learning_rate=0.0 must be positive and finite"),
+        ({"learning_rate": float("inf")}, ValueError, "learning_rate"),
+        ({"num_envs": 4.0}, TypeError, "num_envs=4.0 must be an integer"),
+        ({"num_epochs": 0}, ValueError, "num_epochs=0"),
+        ({"hidden_sizes": (8, 0)}, ValueError, "hidden_sizes"),
+        ({"clip": "small"}, TypeError, "clip='small' must be a number"),
+        ({"gae_lambda": np.array([0.9, 1.1])}, ValueError, "gae_lambda"),
+    ],
+)
+def test_check_refuses_in_one_sentence(options, error, match):
+    with pytest.raises(error, match=match):
+        jaxrl.check(jaxrl.PPO(*cartpole(), **options))
+
+
+def test_the_learning_rate_falls_to_zero_and_stays_there():
+    # Two updates of annealing: factors 1, ½, then 0: the third changes no parameter.
+    ppo = jaxrl.PPO(*cartpole(), **SMALL, anneal_updates=2.0, optimizer=ops.sgd, learning_rate=0.1, max_grad_norm=1.0)
+    states = [jax.jit(ppo.init)(jax.random.key(0))]
+    for index in range(4):
+        states.append(jaxrl.run(ppo, states[-1], jax.random.key(1), 1, index)[0])
+    changed = [
+        any(not np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, (this.params, that.params)), strict=True))
+        for this, that in itertools.pairwise(states)
+    ]
+    assert changed == [True, True, False, False]
+    transforms = [ppo.gradient_transformation(jnp.asarray(n)) for n in range(3)]
+    steps = [t.update(jnp.ones(1), t.init(jnp.ones(1)), jnp.ones(1))[0][0] for t in transforms]
+    np.testing.assert_allclose(steps, [-0.1, -0.05, 0.0], rtol=1e-5)
+
+
+def test_the_batch_statistics_are_exactly_those_of_all_observations():
+    ppo = jaxrl.PPO(*cartpole(), **SMALL, normalize_observations=True)
+    state, seen = ppo.init(jax.random.key(0)), []
+    rollout, learn = jax.jit(jaxrl.PPO.rollout), jax.jit(jaxrl.PPO.learn)
+    for index in range(3):
+        state, batch = rollout(ppo, state, jax.random.key(2 * index + 1))
+        seen.append(np.asarray(batch.obs).reshape(-1, 4))
+        state, _ = learn(ppo, state, batch, jax.random.key(2 * index + 2))
+    np.testing.assert_allclose(state.obs_statistics.mean, np.concatenate(seen).mean(axis=0), rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(state.obs_statistics.variance, np.concatenate(seen).var(axis=0), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_cartpole_is_solved_by_the_median_of_ten_seeds():
+    # 500 is the most that an episode can give; gymnax calls 475 solved.
+    ppo = jaxrl.PPO(*cartpole(), num_envs=16, learning_rate=2.5e-3, anneal_updates=100.0)
+    keys = jax.random.split(jax.random.key(0), 10)
+    _, metrics = jax.vmap(lambda key: jaxrl.train(ppo, key, 100))(keys)
+    sums = {name: metrics[name][:, -10:].sum(axis=1) for name in ("episode_return_sum", "episodes")}
+    assert np.median(sums["episode_return_sum"] / sums["episodes"]) > 475
