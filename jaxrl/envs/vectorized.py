@@ -92,16 +92,16 @@ def rollout(
     Returns:
       The next observations and states, and the transitions `[T, N, ...]`.
     """
-    action_key, env_key = jax.random.split(key)
-    action_keys = jax.random.split(action_key, num_steps)
-    env_keys = jax.random.split(env_key, (num_steps, len(jax.tree.leaves(obs)[0])))
+    num_envs = len(jax.tree.leaves(obs)[0])
+    # One split for all: each one is a program of its own, which costs compile time.
+    keys = jax.random.split(key, (num_steps, num_envs + 1))
 
-    def body(carry: tuple[Any, Any], keys: tuple[jax.Array, jax.Array]) -> tuple[tuple[Any, Any], Transition]:
+    def body(carry: tuple[Any, Any], keys: jax.Array) -> tuple[tuple[Any, Any], Transition]:
         action, log_prob = act(carry[0], keys[0])
-        obs, env_state, transition = step(env, env_params, keys[1], *carry, action)
+        obs, env_state, transition = step(env, env_params, keys[1:], *carry, action)
         return (obs, env_state), dataclasses.replace(transition, log_prob=log_prob)
 
-    (obs, env_state), batch = jax.lax.scan(body, (obs, env_state), (action_keys, env_keys))
+    (obs, env_state), batch = jax.lax.scan(body, (obs, env_state), keys)
     return obs, env_state, batch
 
 
