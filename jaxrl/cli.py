@@ -87,7 +87,9 @@ def _prepare(algorithm: Any, name: str, env_name: str, options: TrainOptions) ->
         if getattr(options, field) < 1:
             raise ValueError(f"{field}={getattr(options, field)} must be at least 1")
     num_updates = math.ceil(options.total_steps / getattr(algorithm, "steps_per_update", 1))
-    evaluate_every = max(1, num_updates // 20) if options.evaluate_every is None else options.evaluate_every
+    evaluate_every = options.evaluate_every
+    if evaluate_every is None:
+        evaluate_every = max(1, num_updates // 20) if hasattr(algorithm, "act") else 0
     arguments = {
         "num_updates": num_updates,
         "evaluate_every": evaluate_every,

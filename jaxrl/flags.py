@@ -2,9 +2,10 @@
 
 import ast
 import dataclasses
+import typing
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, get_origin
+from typing import Annotated, Any, NamedTuple, get_origin
 
 
 @dataclasses.dataclass
@@ -121,6 +122,12 @@ def _annotated(field: Any) -> Any:
     return Annotated[type_, tyro.conf.arg(help=text)]
 
 
+class _Field(NamedTuple):
+    name: str
+    type: Any
+    default: Any
+
+
 def _is_named(field: Any) -> bool:
     """Whether the field holds a function or network, which the command line takes by name."""
     from jaxrl.engine.names import CHOICES
@@ -130,9 +137,11 @@ def _is_named(field: Any) -> bool:
 
 def _flag_fields(algorithm_class: Any) -> list[Any]:
     plain = (int, float, bool, str)
+    types = typing.get_type_hints(algorithm_class)  # resolves annotations that are strings
+    fields = [_Field(field.name, types[field.name], field.default) for field in dataclasses.fields(algorithm_class)]
     return [
         field
-        for field in dataclasses.fields(algorithm_class)
+        for field in fields
         if field.default is not dataclasses.MISSING
         and (field.type in plain or get_origin(field.type) is tuple or _is_named(field))
     ]

@@ -3,6 +3,8 @@
 import contextlib
 import logging
 import pathlib
+import sys
+import types
 from collections.abc import Iterator
 from typing import Any
 
@@ -58,3 +60,13 @@ def readme_file(name: str) -> str:
     text = (pathlib.Path(__file__).parent.parent / "README.md").read_text()
     _, _, after = text.partition(f"<!-- file:{name} -->\n```python\n")
     return after.partition("```\n<!-- /file -->")[0]
+
+
+def readme_module(name: str) -> types.ModuleType:
+    """The same file as a module, imported once."""
+    registered = f"readme_{name}"  # not the plain name: another test imports the file from a directory
+    if registered not in sys.modules:
+        module = types.ModuleType(registered)
+        sys.modules[registered] = module
+        exec(compile(readme_file(f"{name}.py"), f"README.md:{name}.py", "exec"), vars(module))
+    return sys.modules[registered]

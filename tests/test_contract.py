@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import jaxrl
-from tests.helpers import assert_trees_close, assert_trees_equal, compilations, row, stack
+from tests.helpers import assert_trees_close, assert_trees_equal, compilations, readme_module, row, stack
 
 SMALL: dict[str, Any] = {
     "num_envs": 4,
@@ -31,6 +31,7 @@ ALGORITHMS: dict[str, Callable[[], Any]] = {
     "ppo-continuous": lambda: jaxrl.PPO(
         *gymnax.make("Pendulum-v1"), **SMALL, normalize_observations=True, normalize_rewards=True
     ),
+    "a2c-of-the-readme": lambda: readme_module("a2c").A2C(*gymnax.make("CartPole-v1"), num_envs=4, num_steps=4),
 }
 
 RUN_KEY = jax.random.key(7)

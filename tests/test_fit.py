@@ -207,6 +207,11 @@ def test_progress_counts_steps_of_each_seed(ppo: jaxrl.PPO) -> None:
     assert json.dumps(logger.records)
 
 
+def test_evaluation_needs_a_policy() -> None:
+    with pytest.raises(TypeError, match="evaluate_every: Walk has no method act"):
+        jaxrl.fit(Walk(explodes=jnp.int32(5)), fresh_key(), 2, evaluate_every=1, loggers=[])
+
+
 def test_load_names_what_it_cannot_find(tmp_path: Path) -> None:
     import gymnax
 

@@ -1,6 +1,7 @@
 """The values of concrete fields, before anything is traced."""
 
 import dataclasses
+import typing
 from typing import Any
 
 import jax.core
@@ -27,9 +28,10 @@ def check(algorithm: Any) -> None:
       ...
       ValueError: discount=1.5 must be in [0, 1]
     """
+    types = typing.get_type_hints(type(algorithm))  # resolves annotations that are strings
     for field in dataclasses.fields(algorithm):
         if "low" in field.metadata:
-            _check_number(field, getattr(algorithm, field.name))
+            _check_number(field, types[field.name], getattr(algorithm, field.name))
     supported = getattr(algorithm, "action_spaces", None)
     if supported is not None:
         space = type(algorithm.env.action_space(algorithm.env_params)).__name__
@@ -40,17 +42,14 @@ def check(algorithm: Any) -> None:
             )
 
 
-def _check_number(field: Any, value: Any) -> None:
+def _check_number(field: Any, kind: Any, value: Any) -> None:
     metadata = field.metadata
-    number_wanted = field.type in (int, float) or field.type == tuple[int, ...]
-    if not number_wanted or isinstance(value, jax.core.Tracer):
+    wanted = {float: ("a number", "iuf"), int: ("an integer", "iu"), tuple[int, ...]: ("integers", "iu")}.get(kind)
+    if wanted is None or isinstance(value, jax.core.Tracer):
         return
-    try:
-        numbers = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(f"{field.name}={value!r} must be a number") from None
-    if field.type is not float and not all(isinstance(n, (int, np.integer)) for n in np.atleast_1d(value).tolist()):
-        raise TypeError(f"{field.name}={value!r} must be {'an integer' if field.type is int else 'integers'}")
+    numbers = np.asarray(value)
+    if numbers.dtype.kind not in wanted[1] and numbers.size:
+        raise TypeError(f"{field.name}={value!r} must be {wanted[0]}")
     low, high = metadata["low"], metadata["high"]
     open_low = metadata.get("open_low", False)
     inside = (numbers > low if open_low else numbers >= low) & (numbers <= high)

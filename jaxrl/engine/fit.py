@@ -85,7 +85,7 @@ def fit(
       (2,)
     """
     check(algorithm)
-    _check_intervals(evaluate_every, save_every)
+    _check_intervals(algorithm, evaluate_every, save_every)
     run_, start = open_run(algorithm, key, num_updates, out, resume)
     chosen: list[Logger] = [ProgressLogger(run_.num_updates, start)] if loggers is None else list(loggers)
     if run_.directory is not None:
@@ -125,7 +125,8 @@ def _train(algorithm: Any, run_: Run, start: int, schedule: _Schedule) -> Fit:
         speed = length * steps_per_update * run_.alive.size / (run_.run_seconds - seconds)
         _log(schedule.loggers, position | summarize(metrics) | {"steps_per_second": speed})
         if _due(update, schedule.evaluate_every):
-            evaluations.append({"update": update} | evaluate_seeds(algorithm, run_.state, run_.run_key, update))
+            evaluation = evaluate_seeds(algorithm, run_.state, run_.run_key, run_.alive, update)
+            evaluations.append({"update": update} | evaluation)
             record = {f"evaluation_{k}": v.tolist() for k, v in evaluations[-1].items() if k != "update"}
             _log(schedule.loggers, position | record)
         if _due(update, schedule.save_every):
@@ -157,7 +158,9 @@ def _run_chunk(algorithm: Any, run_: Run, update: int, length: int) -> dict[str,
     compiled = _compilations() > misses
     run_.compile_seconds += (dispatched - began) * compiled
     run_.run_seconds += done - (dispatched if compiled else began)
-    host = {name: np.moveaxis(np.asarray(value), -1, 0) for name, value in metrics.items()}
+    host = {name: np.moveaxis(np.array(value), -1, 0) for name, value in metrics.items()}
+    for values in host.values():
+        values[..., ~np.asarray(run_.alive)] = np.nan  # what a frozen seed computes means nothing
     alive = np.asarray(run_.alive & finite)
     if not np.array_equal(alive, run_.alive):
         _report_non_finite(run_, host, np.asarray(run_.alive) & ~alive, update)
@@ -188,10 +191,12 @@ def _report_non_finite(run_: Run, metrics: dict[str, np.ndarray], died: np.ndarr
     raise FloatingPointError(f"{what}; it was not saved, {where}; lower learning_rate or max_grad_norm")
 
 
-def _check_intervals(evaluate_every: int, save_every: int) -> None:
+def _check_intervals(algorithm: Any, evaluate_every: int, save_every: int) -> None:
     for name, value in (("evaluate_every", evaluate_every), ("save_every", save_every)):
         if not isinstance(value, int) or value < 0:
             raise ValueError(f"{name}={value!r} must be a number of updates, at least 0 (0: never)")
+    if evaluate_every and not hasattr(algorithm, "act"):
+        raise TypeError(f"evaluate_every: {type(algorithm).__name__} has no method act to evaluate with; leave it at 0")
 
 
 def _chunk_size(num_updates: int, evaluate_every: int, save_every: int) -> int:

@@ -123,7 +123,7 @@ class ProgressLogger:
         self._progress.update(self._task, completed=record["update"], description=text)
         if not self._console.is_terminal and time.monotonic() - self._printed > self._quiet_seconds:
             self._printed = time.monotonic()
-            self._console.print(f"{record['update']} updates · {text}", highlight=False)
+            self._console.print(f"{record['update']} updates · {text}", highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         """Leave the last line standing."""

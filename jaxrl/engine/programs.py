@@ -53,15 +53,15 @@ def _episodes(algorithm: Any, state: Any, key: jax.Array, update: jax.Array, bat
     return jax.vmap(one)(state, key) if batched else one(state, key)
 
 
-def evaluate_seeds(algorithm: Any, state: Any, key: jax.Array, update: int) -> dict[str, np.ndarray]:
-    """Mean return and length of the finished episodes and their share, `[]` or `[K]`."""
+def evaluate_seeds(algorithm: Any, state: Any, key: jax.Array, alive: jax.Array, update: int) -> dict[str, np.ndarray]:
+    """Mean return and length of the finished episodes and their share, `[]` or `[K]`; NaN for a frozen seed."""
     episodes = _episodes(algorithm, state, key, jnp.int32(update), batched=key.ndim > 0)
     finished = np.asarray(episodes.finished)
     count = finished.sum(axis=-1)
 
     def mean(values: jax.Array) -> np.ndarray:
         total = np.where(finished, np.asarray(values, np.float64), 0.0).sum(axis=-1)
-        return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+        return np.divide(total, count, out=np.full(total.shape, np.nan), where=(count > 0) & np.asarray(alive))
 
     return {
         "return": mean(episodes.returns),

@@ -121,7 +121,7 @@ def restore(algorithm: Any, directory: Path, saved: Any) -> tuple[dict[str, Any]
     checkpoints = Checkpoints(directory)
     try:
         if checkpoints.last is None:
-            raise ValueError(f"resume: {directory} holds no save; start the run anew")
+            raise ValueError(f"resume: {directory} holds no save; remove it and start the run anew")
         content = checkpoints.restore(example)
         # Copied by jit: the chunks donate the state, so each array must own its buffer.
         copied = jax.jit(lambda x: jax.tree.map(jnp.copy, x))((content["state"], content["alive"]))

@@ -71,6 +71,11 @@ class OneHot(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Return `[B, size]`."""
+        if not jnp.issubdtype(x.dtype, jnp.integer):
+            raise TypeError(
+                f"network: one-hot observations must be integers, not {x.dtype}; leave normalize_observations off for "
+                "an environment whose observations are categories"
+            )
         return jax.nn.one_hot(x, self.size)
 
 

@@ -23,7 +23,8 @@ def episode_metrics(
 ) -> tuple[EpisodeStatistics, dict[str, jax.Array]]:
     """Sums over the episodes that finish within a rollout.
 
-    What finished is all that was carried in and collected, less what is still in progress at the end.
+    What finished is what was carried in, and every step up to the last end: summed by themselves, since a difference of
+    large sums would lose a small return.
 
     Args:
       episode: `[N]` episodes in progress before the rollout.
@@ -43,7 +44,7 @@ def episode_metrics(
         length=jnp.sum(unfinished, axis=0, dtype=jnp.float32) + carried * episode.length,
     )
     return remaining, {
-        "episode_return_sum": jnp.sum(reward) + jnp.sum(episode.return_) - jnp.sum(remaining.return_),
-        "episode_length_sum": reward.size + jnp.sum(episode.length) - jnp.sum(remaining.length),
+        "episode_return_sum": jnp.sum(jnp.where(unfinished, 0.0, reward)) + jnp.sum((1.0 - carried) * episode.return_),
+        "episode_length_sum": jnp.sum(~unfinished, dtype=jnp.float32) + jnp.sum((1.0 - carried) * episode.length),
         "episodes": jnp.sum(done, dtype=jnp.float32),
     }

@@ -1,5 +1,6 @@
 """Losses: pure functions of arrays that return one value per element."""
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -17,8 +18,12 @@ def ppo_clip(ratio: jax.Array, advantage: jax.Array, clip: jax.Array | float) ->
     Returns:
       `[B]` losses.
 
+    Raises:
+      AssertionError: if the shapes differ: `[B, 1]` against `[B]` would be `[B, B]` losses in silence.
+
     Source: Schulman et al. (2017), Proximal Policy Optimization Algorithms, arXiv:1707.06347, eq. 7.
     """
+    chex.assert_equal_shape([ratio, advantage])
     return -jnp.minimum(ratio * advantage, jnp.clip(ratio, 1.0 - clip, 1.0 + clip) * advantage)
 
 
@@ -36,7 +41,11 @@ def clipped_value_loss(value: jax.Array, old_value: jax.Array, target: jax.Array
     Returns:
       `[B]` losses.
 
+    Raises:
+      AssertionError: if the shapes differ: `[B, 1]` against `[B]` would be `[B, B]` losses in silence.
+
     Source: Huang et al. (2022), The 37 Implementation Details of Proximal Policy Optimization, detail 9.
     """
+    chex.assert_equal_shape([value, old_value, target])
     clipped = old_value + jnp.clip(value - old_value, -clip, clip)
     return 0.5 * jnp.maximum(jnp.square(value - target), jnp.square(clipped - target))
