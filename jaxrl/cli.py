@@ -1,5 +1,6 @@
 """The command line: `jaxrl train | evaluate | envs`."""
 
+import dataclasses
 import math
 import sys
 import time
@@ -28,6 +29,7 @@ def main(argv: list[str] | None = None) -> None:
         return
     if arguments[0] not in commands:
         _refuse(f"unknown command {arguments[0]!r}\n{USAGE}")
+    sys.path.insert(0, str(Path.cwd()))  # MODULE:NAME of the working directory, as `python -m` finds it
     commands[arguments[0]](arguments[1:])
 
 
@@ -59,27 +61,30 @@ def _build(name: str, env_name: str, flags: list[str]) -> tuple[Any, TrainOption
     from jaxrl.envs import make
     from jaxrl.presets import preset
 
-    sys.path.insert(0, str(Path.cwd()))  # MODULE:CLASS of the working directory, as `python -m` finds it
     algorithm_class = resolve("algorithm", name, ALGORITHMS)
     flags, env_options = environment_options(flags)
-    total_steps, fields = preset(name, env_name)
+    if not isinstance(algorithm_class, type) or not dataclasses.is_dataclass(algorithm_class):
+        raise ValueError(f"algorithm: {name!r} is no algorithm, which is a dataclass with init and update")
+    tuned = preset(name, env_name)
     prog = f"jaxrl train {name} {env_name}"
-    defaults = {"total_steps": total_steps, **fields}
-    options, fields = parse(algorithm_class, defaults, flags, prog)
+    options, fields = parse(algorithm_class, tuned.fields | {"total_steps": tuned.total_steps}, flags, prog)
     if options.resume is not None:
         saved = describe.read(options.resume)
-        env_options = env_options or saved["fields"]["env"]["options"]
-        defaults = describe.flag_values(algorithm_class, saved)
-        options, fields = parse(algorithm_class, defaults, flags, prog)
-    env, env_params = make(env_name, **env_options)
-    return algorithm_class(env, env_params, **fields), options
+        saved_name, saved_options = describe.environment(saved)
+        if saved_name != env_name:
+            raise ValueError(f"env: {options.resume} was trained on {saved_name}, not on {env_name}")
+        env_options = env_options or saved_options
+        options, fields = parse(algorithm_class, describe.flag_defaults(algorithm_class, saved), flags, prog)
+    elif fields.get("anneal_updates") == tuned.fields.get("anneal_updates", math.nan):
+        fields["anneal_updates"] *= max(1, options.total_steps) / tuned.total_steps  # the whole run
+    return algorithm_class(*make(env_name, **env_options), **fields), options  # pyright: ignore
 
 
 def _prepare(algorithm: Any, name: str, env_name: str, options: TrainOptions) -> dict[str, Any]:
     """Arguments for `fit`, checked before anything is compiled."""
     import jax
 
-    from jaxrl.engine import check
+    from jaxrl.engine import check, describe
     from jaxrl.engine.logging import ProgressLogger, TensorBoardLogger
 
     check(algorithm)
@@ -89,21 +94,25 @@ def _prepare(algorithm: Any, name: str, env_name: str, options: TrainOptions) ->
     num_updates = math.ceil(options.total_steps / getattr(algorithm, "steps_per_update", 1))
     evaluate_every = options.evaluate_every
     if evaluate_every is None:
-        evaluate_every = max(1, num_updates // 20) if hasattr(algorithm, "act") else 0
-    arguments = {
+        evaluate_every = math.ceil(num_updates / 20) if hasattr(algorithm, "act") else 0
+    arguments: dict[str, Any] = {
         "num_updates": num_updates,
         "evaluate_every": evaluate_every,
         "save_every": options.save_every,
     }
     if options.resume is not None:
-        directory = options.resume
-        arguments |= {"resume": directory}
+        if options.seed is not None:
+            raise ValueError("seed: a resumed run goes on with its own random numbers; leave seed away")
+        seeds = (describe.read(options.resume)["key_shape"] or [1])[0]
+        if options.seeds != seeds:
+            raise ValueError(f"seeds={options.seeds}: {options.resume} holds {seeds}; leave seeds away")
+        directory, arguments["out"], arguments["resume"] = options.resume, options.out, options.resume
     else:
-        key = jax.random.key(options.seed)
-        out = options.out or Path("runs") / f"{name.replace(':', '.')}-{env_name}-{time.strftime('%Y%m%d-%H%M%S')}"
-        directory = out
-        arguments |= {"out": out, "key": jax.random.split(key, options.seeds) if options.seeds > 1 else key}
-    loggers: list[Any] = [ProgressLogger(num_updates)]
+        key = jax.random.key(options.seed or 0)
+        run_name = f"{name.replace(':', '.')}-{env_name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        directory = arguments["out"] = options.out or Path("runs") / run_name
+        arguments["key"] = jax.random.split(key, options.seeds) if options.seeds > 1 else key
+    loggers: list[Any] = [ProgressLogger()]
     if options.tensorboard:
         loggers.append(TensorBoardLogger(directory / "tensorboard"))
     return arguments | {"directory": directory, "loggers": loggers}
@@ -112,9 +121,14 @@ def _prepare(algorithm: Any, name: str, env_name: str, options: TrainOptions) ->
 def _fit(algorithm: Any, title: str, directory: Path, **arguments: Any) -> None:
     from jaxrl.engine import fit
 
+    horizon, num_updates = getattr(algorithm, "anneal_updates", math.inf), arguments["num_updates"]
+    if num_updates > horizon + 1:
+        print(f"note: the learning rate falls to zero at update {horizon:g} of {num_updates} (anneal_updates)")
     try:
         result = fit(algorithm, **arguments)
     except (ValueError, TypeError) as error:
+        if arguments["loggers"][0].begun:
+            raise  # not bad input but a bug: its traceback is needed
         _refuse(error)
     except FloatingPointError as error:
         _refuse(error, code=1)
@@ -152,6 +166,8 @@ def _summarize(algorithm: Any, result: Any, directory: Path) -> None:
 
 
 def _evaluate(arguments: list[str]) -> None:
+    if arguments and arguments[0] in ("-h", "--help"):
+        parse_plain(EvaluateOptions, ["--help"], "jaxrl evaluate DIR")
     if not arguments or arguments[0].startswith("-"):
         _refuse(f"evaluate needs the directory of a run\n{USAGE}")
     directory = Path(arguments[0])
@@ -159,18 +175,21 @@ def _evaluate(arguments: list[str]) -> None:
     import jax
     import numpy as np
 
-    from jaxrl.engine import describe, evaluate, load
+    from jaxrl.engine import evaluate
+    from jaxrl.engine.load import load_content
 
     try:
         if options.episodes < 1:
             raise ValueError(f"episodes={options.episodes} must be at least 1")
-        algorithm, state = load(directory)
+        algorithm, content = load_content(directory)
     except (ValueError, TypeError) as error:
         _refuse(error)
+    if not hasattr(algorithm, "act"):
+        _refuse(f"algorithm: {type(algorithm).__name__} has no method act to evaluate with")
     key, gif_key = jax.random.split(jax.random.key(options.seed))
-    states = _seeds(state, describe.read(directory)["key_shape"])
+    states = _seeds(content["state"], np.asarray(content["alive"]))
     means = []
-    for index, one in enumerate(states):
+    for index, one in states.items():
         episodes = evaluate(algorithm, one, jax.random.fold_in(key, index), options.episodes)
         finished = np.asarray(episodes.finished)
         returns = np.asarray(episodes.returns)[finished]
@@ -181,12 +200,13 @@ def _evaluate(arguments: list[str]) -> None:
     if options.gif:
         from jaxrl.engine.plots import save_episode
 
-        frames = save_episode(algorithm, states[0], gif_key, directory / "episode.gif")
+        frames = save_episode(algorithm, next(iter(states.values())), gif_key, directory / "episode.gif")
         print(f"written: {directory}/episode.gif ({frames} frames)")
 
 
 def _envs(arguments: list[str]) -> None:
-    del arguments
+    if arguments:
+        _refuse(f"envs takes no arguments, not {' '.join(arguments)}")
     from rich.console import Console
     from rich.table import Table
 
@@ -208,11 +228,13 @@ def _space(space: Any) -> str:
     return f"Discrete({space.n})" if hasattr(space, "n") else f"{kind}{getattr(space, 'shape', '')}"
 
 
-def _seeds(state: Any, key_shape: list[int]) -> list[Any]:
-    """The states of the seeds, one by one."""
+def _seeds(state: Any, alive: Any) -> dict[int, Any]:
+    """The states of the seeds that are alive, by number."""
     import jax
 
-    return [jax.tree.map(lambda x: x[i], state) for i in range(key_shape[0])] if key_shape else [state]
+    if not alive.ndim:
+        return {0: state}
+    return {i: jax.tree.map(lambda x: x[i], state) for i in range(len(alive)) if alive[i]}
 
 
 if __name__ == "__main__":

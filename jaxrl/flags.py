@@ -2,10 +2,11 @@
 
 import ast
 import dataclasses
-import typing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_origin
+
+from jaxrl.types import field_types
 
 
 @dataclasses.dataclass
@@ -14,7 +15,7 @@ class TrainOptions:
 
     total_steps: Annotated[int, "environment steps of each seed, rounded up to whole updates"]
     seeds: Annotated[int, "number of seeds, trained in one program"] = 1
-    seed: Annotated[int, "of the random numbers"] = 0
+    seed: Annotated[int | None, "of the random numbers (default: 0)"] = None
     evaluate_every: Annotated[int | None, "updates between evaluations (default: 20 evaluations; 0: none)"] = None
     save_every: Annotated[int, "updates between saves (0: at the end only)"] = 0
     out: Annotated[Path | None, "directory of the run (default: runs/ALGORITHM-ENV-TIME)"] = None
@@ -86,18 +87,10 @@ def parse(
         for field in _flag_fields(algorithm_class)
         for default in [_name(field, defaults.get(field.name, field.default))]
     ]
-    options = [
-        (field.name, _annotated(field), defaults.get(field.name, field.default))
-        for field in dataclasses.fields(TrainOptions)
-    ]
-    specs = [(name, type_, dataclasses.field(default=default)) for name, type_, default in options + flags]
+    specs = [(name, type_, dataclasses.field(default=default)) for name, type_, default in flags]
     summary = (algorithm_class.__doc__ or "").split("\n")[0]
-    parsed = tyro.cli(
-        dataclasses.make_dataclass("Flags", specs, kw_only=True),
-        args=arguments,
-        prog=prog,
-        description=summary,
-    )
+    flags_class = dataclasses.make_dataclass("Flags", _specs(TrainOptions, defaults) + specs, kw_only=True)
+    parsed = tyro.cli(flags_class, args=arguments, prog=prog, description=summary)
     run = TrainOptions(**{field.name: getattr(parsed, field.name) for field in dataclasses.fields(TrainOptions)})
     return run, {field.name: _resolved(field, getattr(parsed, field.name)) for field in _flag_fields(algorithm_class)}
 
@@ -106,20 +99,22 @@ def parse_plain(options_class: Any, arguments: list[str], prog: str) -> Any:
     """An instance of a dataclass whose annotations carry the help texts."""
     import tyro
 
-    specs = [
-        (field.name, _annotated(field), dataclasses.field(default=field.default))
-        for field in dataclasses.fields(options_class)
-    ]
-    flags = dataclasses.make_dataclass("Flags", specs, kw_only=True)
+    flags = dataclasses.make_dataclass("Flags", _specs(options_class, {}), kw_only=True)
     parsed = tyro.cli(flags, args=arguments, prog=prog, description=options_class.__doc__)
     return options_class(**dataclasses.asdict(parsed))
 
 
-def _annotated(field: Any) -> Any:
+def _specs(options_class: Any, defaults: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Fields for `make_dataclass`, with the annotations' texts as help."""
     import tyro
 
-    type_, text = field.type.__origin__, field.type.__metadata__[0]
-    return Annotated[type_, tyro.conf.arg(help=text)]
+    specs = []
+    for field in dataclasses.fields(options_class):
+        annotation: Any = field.type
+        type_, text = annotation.__origin__, annotation.__metadata__[0]
+        default = dataclasses.field(default=defaults.get(field.name, field.default))
+        specs.append((field.name, Annotated[type_, tyro.conf.arg(help=text)], default))
+    return specs
 
 
 class _Field(NamedTuple):
@@ -137,7 +132,7 @@ def _is_named(field: Any) -> bool:
 
 def _flag_fields(algorithm_class: Any) -> list[Any]:
     plain = (int, float, bool, str)
-    types = typing.get_type_hints(algorithm_class)  # resolves annotations that are strings
+    types = field_types(algorithm_class)
     fields = [_Field(field.name, types[field.name], field.default) for field in dataclasses.fields(algorithm_class)]
     return [
         field

@@ -6,6 +6,7 @@ Axis letters, used in every docstring: `T` time, `N` environments, `B` flat batc
 
 import dataclasses
 import math
+import typing
 from typing import Any, Protocol, TypeVar
 
 import flax.struct
@@ -70,17 +71,35 @@ def static(default: Any = dataclasses.MISSING, *, low: float = -math.inf, high: 
     return flax.struct.field(pytree_node=False, default=default, metadata={"low": low, "high": high})
 
 
-def leaf(default: float, *, low: float = -math.inf, high: float = math.inf, open_low: bool = False) -> Any:
+def leaf(
+    default: float,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    open_low: bool = False,
+    infinite: bool | None = None,
+) -> Any:
     """A float field of an algorithm: a leaf, so it may be traced, vmapped and changed without a retrace.
 
     Args:
       default: the default value.
       low: smallest allowed value; `jaxrl.check` refuses smaller ones before anything is traced.
-      high: largest allowed value, inclusive. Infinity is allowed only where `default` or `high` says so.
+      high: largest allowed value, inclusive.
       open_low: whether `low` itself is refused too (a learning rate must be positive).
+      infinite: whether infinity is allowed; None: if it is the default.
 
     Returns:
       A dataclass field.
     """
     metadata = {"low": low, "high": high, "open_low": open_low, "infinite": math.isinf(default)}
+    if infinite is not None:
+        metadata["infinite"] = infinite
     return flax.struct.field(default=default, metadata=metadata)
+
+
+def field_types(algorithm_class: Any) -> dict[str, Any]:
+    """Types of a dataclass's fields by name, annotations that are strings resolved where that is possible."""
+    try:
+        return typing.get_type_hints(algorithm_class)
+    except NameError:  # a name that is imported for the type checker only
+        return {field.name: field.type for field in dataclasses.fields(algorithm_class)}

@@ -2,9 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any, ClassVar
 
+import flax.struct
 import pytest
 
+import jaxrl
 from jaxrl.cli import main
 from jaxrl.engine.logging import read_jsonl
 
@@ -56,6 +59,26 @@ def test_resume_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         "learning_rate",
         capsys,
     )
+
+
+def test_resume_keeps_seeds_and_random_numbers(run_directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    resume = ["train", "ppo", "CartPole-v1", "--resume", str(run_directory)]
+    refused([*resume, "--seeds", "3"], "seeds=3", capsys)
+    refused([*resume, "--seed", "1"], "seed: a resumed run", capsys)
+    refused([*resume, "--out", "elsewhere"], "out=elsewhere", capsys)
+    refused([*resume[:2], "Acrobot-v1", *resume[3:]], "was trained on CartPole-v1", capsys)
+
+
+def test_tensorboard(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboardX")
+    train(tmp_path / "run", "--tensorboard")
+    assert list((tmp_path / "run" / "tensorboard").glob("events.*"))
+
+
+def test_the_tuned_horizon_is_the_whole_run(tmp_path: Path) -> None:
+    train(tmp_path / "run")
+    fields = json.loads((tmp_path / "run" / "config.json").read_text())["fields"]
+    assert fields["anneal_updates"] == pytest.approx(489.0 * 96 / 500_000)
 
 
 def test_options_reach_the_environment(tmp_path: Path) -> None:
@@ -119,6 +142,9 @@ def refused(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
         (["CartPole-v1", "--optimizer", "no.such:thing"], "cannot import"),
         (["CartPole-v1", "--env.lenght", "1"], "did you mean length"),
         (["CartPole-v1", "--env.length"], "--env.length needs a value"),
+        (["CartPole-v1", "--env.length", "abc"], "env.length='abc' must be a number"),
+        (["FrozenLake-misc", "--normalize-observations"], "leave normalize_observations off"),
+        (["CartPole-v1", "--network", "math:pi"], "neither a function, a class nor a network"),
         (["CartPole-v1", "--seeds", "0"], "seeds=0 must be at least 1"),
         (["CartPole-v1", "--total-steps", "0"], "total_steps=0 must be at least 1"),
         (["CartPole-v1", "--evaluate-every", "-1"], "evaluate_every=-1"),
@@ -128,7 +154,7 @@ def refused(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
 def test_bad_input(flags: list[str], words: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     out = [] if "--resume" in flags else ["--out", str(tmp_path / "run")]
     refused(["train", "ppo", *flags, *out], words, capsys)
-    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "run" / "config.json").exists()
 
 
 @pytest.mark.parametrize(
@@ -139,6 +165,9 @@ def test_bad_input(flags: list[str], words: str, capsys: pytest.CaptureFixture[s
         (["train", "pppo", "CartPole-v1"], "did you mean ppo"),
         (["evaluate"], "needs the directory of a run"),
         (["evaluate", "no/such/run"], "holds no run"),
+        (["envs", "more"], "envs takes no arguments"),
+        (["train", "math:pi", "CartPole-v1"], "neither a function"),
+        (["train", "optax:adam", "CartPole-v1"], "is no algorithm"),
     ],
 )
 def test_bad_command(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -152,14 +181,18 @@ def test_bad_directories(run_directory: Path, tmp_path: Path, capsys: pytest.Cap
     refused(["train", "ppo", "CartPole-v1", "--out", str(tmp_path / "file")], "is a file", capsys)
 
 
-def test_wrong_action_space(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import jaxrl
-
-    monkeypatch.setattr(jaxrl.PPO, "action_spaces", ("Discrete",))
+def test_wrong_action_space(capsys: pytest.CaptureFixture[str]) -> None:
     refused(
-        ["train", "ppo", "Pendulum-v1"],
+        ["train", "tests.test_cli:OnlyDiscrete", "Pendulum-v1"],
         "acts in Discrete action spaces, but Pendulum-v1 has a Box one",
         capsys,
     )
+
+
+@flax.struct.dataclass
+class OnlyDiscrete:
+    """An algorithm that is refused before it does anything."""
+
+    env: Any = jaxrl.static()
+    env_params: Any
+    action_spaces: ClassVar[tuple[str, ...]] = ("Discrete",)

@@ -6,6 +6,7 @@ All clauses of an algorithm share its compilations: `run` of 1 and of 3 updates,
 import dataclasses
 import functools
 import inspect
+import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -227,3 +228,10 @@ def test_check_accepts_it_and_names_the_field_that_cannot_work(case):
             jaxrl.check(case.algorithm.replace(**{name: float("nan")}))
         with pytest.raises(TypeError, match=name):
             jaxrl.check(case.algorithm.replace(**{name: "many"}))
+
+
+def test_save_and_resume_equal_no_interruption(case: Case, tmp_path: pathlib.Path) -> None:
+    algorithm, key = case.algorithm, jax.random.key(11)
+    jaxrl.fit(algorithm, key, 2, out=tmp_path / "run", loggers=[])
+    resumed = jaxrl.fit(algorithm, resume=tmp_path / "run", num_updates=3, loggers=[])
+    assert_trees_equal(resumed.state, jaxrl.train(algorithm, jax.random.key(11), 3)[0])

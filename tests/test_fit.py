@@ -64,6 +64,9 @@ class Recorder:
         self.records: list[dict[str, Any]] = []
         self.act = act or (lambda record: None)
 
+    def begin(self, start: int, num_updates: int) -> None:
+        self.bounds = (start, num_updates)
+
     def log(self, record: dict[str, Any]) -> None:
         self.records.append(record)
         self.act(record)
@@ -72,20 +75,23 @@ class Recorder:
         pass
 
 
-@pytest.mark.parametrize("evaluate_every", [0, 3, 4, 6])  # chunks of 1, 1, 1 and of 1 for a run this short
+@pytest.mark.parametrize("evaluate_every", [0, 3, 4, 6])
 def test_same_bits_as_train(ppo: jaxrl.PPO, trained: Any, evaluate_every: int) -> None:
     result = jaxrl.fit(ppo, fresh_key(), 6, evaluate_every=evaluate_every, loggers=[])
     assert_trees_equal(result.state, trained[0])
     assert_trees_equal(result.metrics, {k: np.asarray(v) for k, v in trained[1].items()})
-    assert len(result.evaluations.get("update", [])) == (6 // evaluate_every if evaluate_every else 0)
+    expected = {0: [], 3: [3, 6], 4: [4, 6], 6: [6]}[evaluate_every]  # the last update is always evaluated
+    assert list(result.evaluations.get("update", [])) == expected
 
 
 @pytest.mark.parametrize("length", [2, 3, 5])
 def test_same_bits_for_longer_chunks(
-    ppo: jaxrl.PPO, trained: Any, length: int, monkeypatch: pytest.MonkeyPatch
+    ppo: jaxrl.PPO, trained: Any, length: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(sys.modules["jaxrl.engine.fit"], "LOGS_PER_RUN", 6 / length)
-    assert_trees_equal(jaxrl.fit(ppo, fresh_key(), 6, loggers=[]).state, trained[0])
+    result = jaxrl.fit(ppo, fresh_key(), 6, save_every=4, out=tmp_path / "run", loggers=[])
+    assert_trees_equal(result.state, trained[0])
+    assert_trees_equal(result.metrics, {k: np.asarray(v) for k, v in trained[1].items()})
 
 
 def test_many_seeds_are_the_single_ones(ppo: jaxrl.PPO) -> None:
@@ -177,7 +183,9 @@ def test_one_bad_seed_is_masked(caplog: pytest.LogCaptureFixture, tmp_path: Path
 def test_resume_drops_records_after_the_save_and_a_torn_line(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"update": 1}\n{"update": 2}\n{"update": 3, "lo')
-    JsonlLogger(tmp_path, after=1).close()
+    logger = JsonlLogger(tmp_path)
+    logger.begin(1, 3)
+    logger.close()
     assert read_jsonl(path) == [{"update": 1}]
 
 
@@ -202,6 +210,7 @@ def test_tensorboard_event_files(ppo: jaxrl.PPO, tmp_path: Path) -> None:
 def test_progress_counts_steps_of_each_seed(ppo: jaxrl.PPO) -> None:
     logger = Recorder()
     result = jaxrl.fit(ppo, fresh_key(), 3, evaluate_every=3, loggers=[logger])
+    assert logger.bounds == (0, 3)
     assert [record["env_steps"] for record in logger.records] == [32, 64, 96, 96]
     assert result.steps_per_second == pytest.approx(96 / result.run_seconds)
     assert json.dumps(logger.records)
@@ -219,3 +228,60 @@ def test_load_names_what_it_cannot_find(tmp_path: Path) -> None:
     jaxrl.fit(own, fresh_key(), 1, out=tmp_path / "run", loggers=[])
     with pytest.raises(ValueError, match=r"env: .* not made by jaxrl\.envs\.make"):
         jaxrl.load(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("key", "num_updates", "words"),
+    [
+        (jax.random.key(0), 1.5, "num_updates=1.5 must be a whole number"),
+        (jax.random.key(0), -1, "num_updates=-1 must be a whole number"),
+        (0, 1, "key: must be a key"),
+        (np.zeros(2, np.uint32), 1, "key: must be a key"),
+    ],
+)
+def test_refuses_what_is_no_key_or_number(
+    ppo: jaxrl.PPO, key: Any, num_updates: Any, words: str, tmp_path: Path
+) -> None:
+    with pytest.raises((ValueError, TypeError), match=words):
+        jaxrl.fit(ppo, key, num_updates, out=tmp_path / "run", loggers=[])
+    assert not (tmp_path / "run").exists()
+
+
+def test_not_finite_from_the_start(ppo: jaxrl.PPO, tmp_path: Path) -> None:
+    params = jax.tree.map(lambda x: x * jnp.nan, jax.jit(ppo.init)(fresh_key()).params)
+    with pytest.raises(FloatingPointError, match="initial state is not finite"):
+        jaxrl.fit(ppo.replace(params=params), fresh_key(), 1, out=tmp_path / "run", loggers=[])
+
+
+def test_load_finds_values_in_every_spelling(tmp_path: Path) -> None:
+    env, env_params = jaxrl.envs.make("FrozenLake-misc", reward_schedule=(1.0, 0.0, -0.5))
+    sizes: Any = {"num_envs": 4, "num_steps": 8, "hidden_sizes": (8,)}
+    spelled = jaxrl.PPO(env, env_params, learning_rate=np.float32(0.5), discount=jnp.float32(0.25), **sizes)
+    jaxrl.fit(spelled, fresh_key(), 1, out=tmp_path / "run", loggers=[])
+    loaded, _ = jaxrl.load(tmp_path / "run")
+    assert (loaded.learning_rate, loaded.discount, loaded.env.reward_schedule[2]) == (0.5, 0.25, -0.5)
+    with pytest.raises(ValueError, match="learning_rate: the save was made with"):
+        jaxrl.fit(spelled.replace(learning_rate=np.float32(0.25)), resume=tmp_path / "run", loggers=[])
+
+
+def test_load_refuses_parameters_without_a_name(ppo: jaxrl.PPO, tmp_path: Path) -> None:
+    longer = ppo.replace(env_params=ppo.env_params.replace(length=2.0))
+    jaxrl.fit(longer, fresh_key(), 1, out=tmp_path / "run", loggers=[])
+    with pytest.raises(ValueError, match="env_params: the save was made with"):
+        jaxrl.load(tmp_path / "run")
+
+
+def test_a_look_at_a_run_removes_nothing(ppo: jaxrl.PPO, tmp_path: Path) -> None:
+    jaxrl.fit(ppo, fresh_key(), 1, out=tmp_path / "run", loggers=[])
+    unfinished = tmp_path / "run" / "checkpoints" / "2.orbax-checkpoint-tmp"
+    unfinished.mkdir()
+    jaxrl.load(tmp_path / "run")
+    assert unfinished.exists()
+
+
+def test_a_directory_without_a_finished_save_is_free(ppo: jaxrl.PPO, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    jaxrl.fit(ppo, fresh_key(), 1, out=out, loggers=[])
+    for save in (out / "checkpoints").glob("[0-9]*"):
+        save.rename(save.with_name(f"{save.name}.orbax-checkpoint-tmp"))
+    assert jaxrl.fit(ppo, fresh_key(), 1, out=out, loggers=[]).num_updates == 1

@@ -15,6 +15,7 @@ import jaxrl
 from tests.helpers import assert_trees_equal
 
 KILLS = 20
+EARLY = 6
 NUM_UPDATES = 400
 CHILD = """
 import sys
@@ -29,9 +30,13 @@ def make_ppo() -> jaxrl.PPO:
 
 
 def fit_or_resume(out: Path) -> jaxrl.Fit:
-    if (out / "config.json").exists() and list((out / "checkpoints").glob("[0-9]*")):
+    if finished_saves(out):
         return jaxrl.fit(make_ppo(), resume=out, save_every=1, loggers=[])
     return jaxrl.fit(make_ppo(), jax.random.key(0), NUM_UPDATES, out=out, save_every=1, loggers=[])
+
+
+def finished_saves(out: Path) -> set[str]:
+    return {save.name for save in (out / "checkpoints").glob("*") if save.name.isdigit()}
 
 
 def wait_until(condition: object, child: subprocess.Popen) -> None:
@@ -42,19 +47,23 @@ def wait_until(condition: object, child: subprocess.Popen) -> None:
 @pytest.mark.slow
 def test_killed_run_resumes_to_the_same_bits(tmp_path: Path) -> None:
     out, chance = tmp_path / "run", random.Random(0)
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent), "JAXRL_KILL_TEST": "1"}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
     inside_a_save = 0
     for kill in range(KILLS):
         child = subprocess.Popen([sys.executable, "-c", CHILD, str(out)], env=environment)
-        saves = out / "checkpoints"
-        known = set(saves.glob("[0-9]*")) if saves.exists() else set()
-        wait_until(lambda saves=saves, known=known: saves.exists() and set(saves.glob("[0-9]*")) - known, child)
-        time.sleep(chance.uniform(0.0, 1.0))
+        saves, known = out / "checkpoints", finished_saves(out)
+        if kill < EARLY:  # anywhere from the start of the process on, before its first save too
+            time.sleep(chance.uniform(0.0, 8.0))
+        else:
+            wait_until(lambda known=known: finished_saves(out) - known, child)
+            time.sleep(chance.uniform(0.0, 1.0))
         if kill % 2:  # wait for a save to begin, so that the kill falls into it
             wait_until(lambda saves=saves: list(saves.glob("*tmp*")), child)
         inside_a_save += bool(list(saves.glob("*tmp*")))
         child.send_signal(signal.SIGKILL)
         assert child.wait() == -signal.SIGKILL, "the run ended before it was killed: raise NUM_UPDATES"
+        if not finished_saves(out):
+            continue
         _, state = jaxrl.load(out)
         update = int(state.num_updates)
         assert_trees_equal(state, jaxrl.run(make_ppo(), *initial(), update)[0])

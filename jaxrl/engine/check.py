@@ -2,10 +2,14 @@
 
 import dataclasses
 import typing
+from collections.abc import Callable
 from typing import Any
 
 import jax.core
+import jax.numpy as jnp
 import numpy as np
+
+from jaxrl.types import field_types
 
 
 def check(algorithm: Any) -> None:
@@ -28,10 +32,13 @@ def check(algorithm: Any) -> None:
       ...
       ValueError: discount=1.5 must be in [0, 1]
     """
-    types = typing.get_type_hints(type(algorithm))  # resolves annotations that are strings
+    types = field_types(type(algorithm))
     for field in dataclasses.fields(algorithm):
-        if "low" in field.metadata:
-            _check_number(field, types[field.name], getattr(algorithm, field.name))
+        value = getattr(algorithm, field.name)
+        if "low" in field.metadata and not isinstance(value, jax.core.Tracer):
+            _check_kind(field.name, types[field.name], value)
+            if types[field.name] in (int, float, tuple[int, ...]):
+                _check_range(field, value)
     supported = getattr(algorithm, "action_spaces", None)
     if supported is not None:
         space = type(algorithm.env.action_space(algorithm.env_params)).__name__
@@ -42,25 +49,38 @@ def check(algorithm: Any) -> None:
             )
 
 
-def _check_number(field: Any, kind: Any, value: Any) -> None:
-    metadata = field.metadata
-    wanted = {float: ("a number", "iuf"), int: ("an integer", "iu"), tuple[int, ...]: ("integers", "iu")}.get(kind)
-    if wanted is None or isinstance(value, jax.core.Tracer):
-        return
-    numbers = np.asarray(value)
-    if numbers.dtype.kind not in wanted[1] and numbers.size:
-        raise TypeError(f"{field.name}={value!r} must be {wanted[0]}")
-    low, high = metadata["low"], metadata["high"]
-    open_low = metadata.get("open_low", False)
+def _check_kind(name: str, kind: Any, value: Any) -> None:
+    """Refuse a value of the wrong kind; static ones must be plain Python, since they are hashed."""
+    if kind is float:
+        right = jnp.issubdtype(np.asarray(value).dtype, np.number)
+    elif kind is tuple[int, ...]:
+        right = isinstance(value, tuple) and all(isinstance(n, int) and not isinstance(n, bool) for n in value)
+    elif kind in (int, bool, str):
+        right = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+    else:
+        right = typing.get_origin(kind) is not Callable or callable(value)
+    if not right:
+        words = {float: "a number", int: "an integer", bool: "True or False", str: "a string"}
+        words[tuple[int, ...]] = "a tuple of integers"
+        raise TypeError(f"{name}={value!r} must be {words.get(kind, 'a function')}")
+
+
+def _check_range(field: Any, value: Any) -> None:
+    numbers, low, high = np.asarray(value, np.float64), field.metadata["low"], field.metadata["high"]
+    open_low = field.metadata.get("open_low", False)
     inside = (numbers > low if open_low else numbers >= low) & (numbers <= high)
-    if not metadata.get("infinite", False):
+    if not field.metadata.get("infinite", False):
         inside &= np.isfinite(numbers)
     if not np.all(inside):
-        raise ValueError(f"{field.name}={value} must be {_range(low, high, open_low)}")
+        allowed = _range(low, high, open_low) + (
+            "" if field.metadata.get("infinite") or np.isfinite(high) else " and finite"
+        )
+        raise ValueError(f"{field.name}={value} must be {allowed}")
 
 
 def _range(low: float, high: float, open_low: bool) -> str:
-    if np.isinf(high):
-        kind = "positive" if open_low and low == 0 else f"{'above' if open_low else 'at least'} {low:g}"
-        return f"{kind} and finite" if not np.isinf(low) else "finite"
-    return f"in {'(' if open_low else '['}{low:g}, {high:g}]"
+    if np.isfinite(high):
+        return f"in {'(' if open_low else '['}{low:g}, {high:g}]"
+    if np.isinf(low):
+        return "a number"
+    return "positive" if open_low and low == 0 else f"{'above' if open_low else 'at least'} {low:g}"

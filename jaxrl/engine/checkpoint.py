@@ -15,13 +15,19 @@ class Checkpoints:
 
     Args:
       directory: of the run; saves go to its `checkpoints/`.
+      read_only: for a look while another process may be writing: nothing is made, removed or cleaned up.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, read_only: bool = False) -> None:
         import orbax.checkpoint as ocp
 
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=2, enable_async_checkpointing=False, cleanup_tmp_directories=True
+            save_interval_steps=0 if read_only else 1,
+            max_to_keep=None if read_only else 2,
+            enable_async_checkpointing=False,
+            cleanup_tmp_directories=not read_only,
+            read_only=read_only,
+            create=not read_only,
         )
         self._args = ocp.args
         self._manager = ocp.CheckpointManager(

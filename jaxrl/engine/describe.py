@@ -12,20 +12,17 @@ import numpy as np
 
 from jaxrl import envs
 from jaxrl.engine.checkpoint import write_json
-from jaxrl.engine.names import ALGORITHMS, name_of
+from jaxrl.engine.names import ALGORITHMS, CHOICES, known_name, name_of
+from jaxrl.types import field_types
 
 CONFIG = "config.json"
 
 
 def describe(algorithm: Any) -> dict[str, Any]:
     """Algorithm and fields as JSON: numbers as they are, functions and environments by name, arrays by digest."""
-    fields = {field.name: _value(getattr(algorithm, field.name)) for field in dataclasses.fields(algorithm)}
+    fields = {field.name: _value(field.name, getattr(algorithm, field.name)) for field in dataclasses.fields(algorithm)}
     name = name_of(type(algorithm), ALGORITHMS)
-    return {
-        "algorithm": name,
-        "steps_per_update": getattr(algorithm, "steps_per_update", 1),
-        "fields": fields,
-    }
+    return {"algorithm": name, "steps_per_update": getattr(algorithm, "steps_per_update", 1), "fields": fields}
 
 
 def new_directory(directory: Path) -> Path:
@@ -36,10 +33,16 @@ def new_directory(directory: Path) -> Path:
     """
     if directory.is_file():
         raise ValueError(f"out={directory} is a file; choose another directory")
+    saves = (directory / "checkpoints").glob("*")
+    if (directory / CONFIG).exists() and not any(save.name.isdigit() for save in saves):
+        return directory  # killed before its first save: nothing is lost
     if directory.exists() and any(directory.iterdir()):
         held = "another run" if (directory / CONFIG).exists() else "other files"
         raise ValueError(f"out={directory} holds {held}; choose another directory, or resume it to go on")
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"out={directory} cannot be made: {error.strerror}; choose another directory") from None
     return directory
 
 
@@ -55,9 +58,14 @@ def read(directory: Path) -> dict[str, Any]:
       ValueError: if the directory holds no run.
     """
     try:
-        return json.loads((directory / CONFIG).read_text())
+        saved = json.loads((directory / CONFIG).read_text())
     except (FileNotFoundError, NotADirectoryError):
         raise ValueError(f"{directory} holds no run: there is no {CONFIG}; check the path") from None
+    except json.JSONDecodeError:
+        saved = None
+    if not isinstance(saved, dict) or not {"algorithm", "fields", "num_updates", "key_shape"} <= set(saved):
+        raise ValueError(f"{directory} holds no run: its {CONFIG} is of something else; check the path")
+    return saved
 
 
 def check_same(algorithm: Any, saved: dict[str, Any]) -> None:
@@ -77,37 +85,56 @@ def check_same(algorithm: Any, saved: dict[str, Any]) -> None:
             )
 
 
-def flag_values(algorithm_class: Any, saved: dict[str, Any]) -> dict[str, Any]:
-    """The saved fields in the form in which the command line's flags have them, and `total_steps`."""
-    kinds = {field.name: field.type for field in dataclasses.fields(algorithm_class)}
-    values = {name: _flag_value(kinds.get(name), value) for name, value in saved["fields"].items()}
-    return values | {"total_steps": saved["num_updates"] * saved["steps_per_update"]}
+def flag_defaults(algorithm_class: Any, saved: dict[str, Any]) -> dict[str, Any]:
+    """What the command line's flags begin with when a run is resumed: the saved fields and options."""
+    types = field_types(algorithm_class)
+    values = {name: decode(types.get(name), value) for name, value in saved["fields"].items()}
+    options = {name: saved[name] for name in ("evaluate_every", "save_every") if name in saved}
+    total_steps = saved["num_updates"] * saved["steps_per_update"]
+    return values | options | {"total_steps": total_steps, "seeds": (saved["key_shape"] or [1])[0]}
 
 
-def _flag_value(kind: Any, value: Any) -> Any:
-    if kind is float:
-        return float(value)
-    return tuple(value) if isinstance(value, list) else value
+def environment(saved: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Name and options of the saved run's environment.
+
+    Raises:
+      ValueError: if it was not made by `jaxrl.envs.make`.
+    """
+    env = saved["fields"].get("env")
+    if not isinstance(env, dict):
+        raise ValueError(
+            f"env: {env or 'this algorithm'} was not made by jaxrl.envs.make, so it has no name to make it again by; "
+            "use jaxrl.fit(algorithm, resume=...) with the algorithm itself"
+        )
+    return env["name"], {key: decode(None, option) for key, option in env["options"].items()}
 
 
-def _value(value: Any) -> Any:
+def decode(kind: Any, value: Any) -> Any:
+    """A saved value as Python has it: lists are tuples, and the words inf, -inf and nan are floats."""
+    if isinstance(value, list):
+        return tuple(decode(None, item) for item in value)
+    return float(value) if kind is float and isinstance(value, str) else value
+
+
+def _value(name: str, value: Any) -> Any:
+    if isinstance(value, np.generic) or (isinstance(value, jax.Array) and value.ndim == 0):
+        value = np.asarray(value).item()
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
-    if isinstance(value, tuple):
-        return [_value(item) for item in value]
+    if isinstance(value, tuple | list):
+        return [_value(name, item) for item in value]
     origin = envs.origin(value)
     if origin is not None:
-        name, options = origin
-        return {"name": name, "options": {key: _value(option) for key, option in options.items()}}
-    if hasattr(value, "scope"):  # a linen module: its repr lists every field
-        return {"network": repr(value)}
+        env, options = origin
+        return {"name": env, "options": {key: _value(key, option) for key, option in options.items()}}
     leaves, structure = jax.tree.flatten(value)
-    if callable(value):
-        return name_of(value)
-    if any(not isinstance(leaf, bool | int | float | np.ndarray | jax.Array) for leaf in leaves):
-        return name_of(type(value))  # an environment that the user made
+    numbers = all(isinstance(leaf, bool | int | float | np.ndarray | np.generic | jax.Array) for leaf in leaves)
+    if callable(value) or not numbers:  # functions, networks, an environment that the user made
+        table = CHOICES.get(name, {})
+        unnamed_network = hasattr(value, "scope") and known_name(value, table) is None
+        return {"network": repr(value)} if unnamed_network else name_of(value, table)
     digest = hashlib.sha256(str(structure).encode())
     for leaf in leaves:
         digest.update(np.asarray(leaf).tobytes())

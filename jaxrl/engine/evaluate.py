@@ -39,7 +39,12 @@ def evaluate(
 
     Returns:
       The episodes.
+
+    Raises:
+      TypeError: if the algorithm has no `act`.
     """
+    if not hasattr(algorithm, "act"):
+        raise TypeError(f"algorithm: {type(algorithm).__name__} has no method act to evaluate with")
     reset_key, steps_key = jax.random.split(key)
     env, env_params = algorithm.env, algorithm.env_params
     obs, env_state = envs.reset(env, env_params, reset_key, num_episodes)

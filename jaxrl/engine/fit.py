@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl.engine.check import check
-from jaxrl.engine.logging import JsonlLogger, Logger, ProgressLogger, close_all, summarize
+from jaxrl.engine.logging import JsonlLogger, Logger, ProgressLogger, summarize
 from jaxrl.engine.programs import evaluate_seeds, updates
-from jaxrl.engine.session import Run, open_run
+from jaxrl.engine.session import Run, open_run, whole_number
 from jaxrl.engine.signals import stop_signals
 
 LOGS_PER_RUN = 100
@@ -59,7 +59,7 @@ def fit(
     """Train with progress, logs, evaluations and saves; the same bits as `train(algorithm, key, num_updates)`.
 
     SIGINT and SIGTERM end the run after the current chunk: it is saved and returned. One seed of several that becomes
-    non-finite is reported, frozen and left out; a single one ends the run.
+    non-finite is reported, frozen as it was before the chunk, and left out; a single one ends the run.
 
     Args:
       algorithm: the algorithm.
@@ -67,7 +67,7 @@ def fit(
       num_updates: updates in all; None with `resume` takes the saved number.
       out: directory for `config.json`, `metrics.jsonl` and `checkpoints/`; None writes nothing.
       resume: directory of an earlier run to go on from, with the same algorithm.
-      evaluate_every: updates between evaluations of 16 episodes; 0 makes none.
+      evaluate_every: updates between evaluations of 16 episodes, and one at the end; 0 makes none.
       save_every: updates between saves; 0 saves at the end only.
       loggers: take the records; None shows a progress line. With `out`, `metrics.jsonl` is written besides.
 
@@ -85,18 +85,26 @@ def fit(
       (2,)
     """
     check(algorithm)
-    _check_intervals(algorithm, evaluate_every, save_every)
-    run_, start = open_run(algorithm, key, num_updates, out, resume)
-    chosen: list[Logger] = [ProgressLogger(run_.num_updates, start)] if loggers is None else list(loggers)
-    if run_.directory is not None:
-        chosen.append(JsonlLogger(run_.directory, after=start))
-    try:
-        with stop_signals() as stop:
-            return _train(algorithm, run_, start, _Schedule(evaluate_every, save_every, chosen, stop))
-    finally:
-        close_all(chosen)
-        if run_.checkpoints is not None:
-            run_.checkpoints.close()
+    intervals = {
+        "evaluate_every": whole_number("evaluate_every", evaluate_every),
+        "save_every": whole_number("save_every", save_every),
+    }
+    if evaluate_every and not hasattr(algorithm, "act"):
+        raise TypeError(f"evaluate_every: {type(algorithm).__name__} has no method act to evaluate with; leave it at 0")
+    chosen: list[Logger] = [ProgressLogger()] if loggers is None else list(loggers)
+    with stop_signals() as stop:
+        run_, start = open_run(algorithm, key, num_updates, out, resume, intervals)
+        if run_.directory is not None:
+            chosen.append(JsonlLogger(run_.directory))
+        try:
+            for logger in chosen:
+                logger.begin(start, run_.num_updates)
+            return _train(algorithm, run_, start, _Schedule(**intervals, loggers=chosen, stop=stop))
+        finally:
+            for logger in chosen:
+                logger.close()
+            if run_.checkpoints is not None:
+                run_.checkpoints.close()
 
 
 @dataclasses.dataclass
@@ -113,23 +121,25 @@ def _train(algorithm: Any, run_: Run, start: int, schedule: _Schedule) -> Fit:
     steps_per_update = getattr(algorithm, "steps_per_update", 1)
     history: list[dict[str, np.ndarray]] = []
     evaluations: list[dict[str, Any]] = []
-    chunk = _chunk_size(run_.num_updates, schedule.evaluate_every, schedule.save_every)
+    longest = max(1, math.ceil(run_.num_updates / LOGS_PER_RUN))
+    intervals = [every for every in (longest, schedule.evaluate_every, schedule.save_every) if every]
     while update < run_.num_updates and not schedule.stop.is_set():
-        length = min(chunk - update % chunk, run_.num_updates - update)
+        length = min(run_.num_updates - update, *(every - update % every for every in intervals))
         seconds = run_.run_seconds
-        metrics = _run_chunk(algorithm, run_, update, length)
+        metrics = _run_chunk(algorithm, run_, update, length, longest)
         update += length
         history.append(metrics)
         steps = update * steps_per_update
         position = {"update": update, "env_steps": steps, "seconds": time.perf_counter() - began}
         speed = length * steps_per_update * run_.alive.size / (run_.run_seconds - seconds)
         _log(schedule.loggers, position | summarize(metrics) | {"steps_per_second": speed})
-        if _due(update, schedule.evaluate_every):
+        last = update == run_.num_updates
+        if schedule.evaluate_every and (last or update % schedule.evaluate_every == 0):
             evaluation = evaluate_seeds(algorithm, run_.state, run_.run_key, run_.alive, update)
             evaluations.append({"update": update} | evaluation)
             record = {f"evaluation_{k}": v.tolist() for k, v in evaluations[-1].items() if k != "update"}
             _log(schedule.loggers, position | record)
-        if _due(update, schedule.save_every):
+        if schedule.save_every and update % schedule.save_every == 0:
             run_.save(update)
     run_.save(update)
     steps = (update - start) * steps_per_update * run_.alive.size
@@ -146,11 +156,13 @@ def _train(algorithm: Any, run_: Run, start: int, schedule: _Schedule) -> Fit:
     )
 
 
-def _run_chunk(algorithm: Any, run_: Run, update: int, length: int) -> dict[str, np.ndarray]:
+def _run_chunk(algorithm: Any, run_: Run, update: int, length: int, longest: int) -> dict[str, np.ndarray]:
     """Run one chunk, keep the time, and look for what is not finite."""
     misses = _compilations()
     began = time.perf_counter()
-    state, metrics, finite = updates(algorithm, run_.state, run_.run_key, update, run_.alive, num_updates=length)
+    state, metrics, finite = updates(
+        algorithm, run_.state, run_.run_key, update, run_.alive, num_updates=length, longest=longest
+    )
     dispatched = time.perf_counter()
     jax.block_until_ready(state)
     done = time.perf_counter()
@@ -158,12 +170,12 @@ def _run_chunk(algorithm: Any, run_: Run, update: int, length: int) -> dict[str,
     compiled = _compilations() > misses
     run_.compile_seconds += (dispatched - began) * compiled
     run_.run_seconds += done - (dispatched if compiled else began)
-    host = {name: np.moveaxis(np.array(value), -1, 0) for name, value in metrics.items()}
+    host = {name: np.moveaxis(np.array(value), -1, 0)[:length] for name, value in metrics.items()}
     for values in host.values():
         values[..., ~np.asarray(run_.alive)] = np.nan  # what a frozen seed computes means nothing
     alive = np.asarray(run_.alive & finite)
     if not np.array_equal(alive, run_.alive):
-        _report_non_finite(run_, host, np.asarray(run_.alive) & ~alive, update)
+        _report_non_finite(run_, host, np.asarray(run_.alive) & ~alive, update, length)
     run_.state, run_.alive = state, jnp.asarray(alive)
     return host
 
@@ -173,12 +185,12 @@ def _compilations() -> int:
     return updates._cache_size()  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _report_non_finite(run_: Run, metrics: dict[str, np.ndarray], died: np.ndarray, update: int) -> None:
+def _report_non_finite(run_: Run, metrics: dict[str, np.ndarray], died: np.ndarray, update: int, length: int) -> None:
     """Name the update and the metrics; end the run if no seed is left."""
     bad = {name: ~np.isfinite(values) & died for name, values in metrics.items()}
     names = [name for name, flags in bad.items() if flags.any()]
     first = [np.argmax(flags.reshape(len(flags), -1).any(axis=1)) for flags in bad.values() if flags.any()]
-    number = update + 1 + int(min(first, default=len(next(iter(metrics.values()))) - 1))
+    number = update + 1 + int(min(first, default=length - 1))
     what = f"update {number}: the state is no longer finite" + (f" (first seen in {', '.join(names)})" if names else "")
     if (np.asarray(run_.alive) & ~died).any():
         seeds = ", ".join(map(str, np.flatnonzero(died)))
@@ -189,27 +201,6 @@ def _report_non_finite(run_: Run, metrics: dict[str, np.ndarray], died: np.ndarr
         f"the last good save is update {last} in {run_.directory}" if last is not None else "no save was made before"
     )
     raise FloatingPointError(f"{what}; it was not saved, {where}; lower learning_rate or max_grad_norm")
-
-
-def _check_intervals(algorithm: Any, evaluate_every: int, save_every: int) -> None:
-    for name, value in (("evaluate_every", evaluate_every), ("save_every", save_every)):
-        if not isinstance(value, int) or value < 0:
-            raise ValueError(f"{name}={value!r} must be a number of updates, at least 0 (0: never)")
-    if evaluate_every and not hasattr(algorithm, "act"):
-        raise TypeError(f"evaluate_every: {type(algorithm).__name__} has no method act to evaluate with; leave it at 0")
-
-
-def _chunk_size(num_updates: int, evaluate_every: int, save_every: int) -> int:
-    """Updates per program: ends at every evaluation and save, about a hundred times in a run, in few lengths."""
-    logged = max(1, math.ceil(num_updates / LOGS_PER_RUN))
-    common = math.gcd(evaluate_every, save_every)
-    if not common:
-        return logged
-    return next(size for size in range(min(common, logged), 0, -1) if common % size == 0)
-
-
-def _due(update: int, every: int) -> bool:
-    return every > 0 and update % every == 0
 
 
 def _log(loggers: Sequence[Logger], record: dict[str, Any]) -> None:

@@ -1,6 +1,5 @@
 """A finished run, found again."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ from jaxrl import envs
 from jaxrl.engine import describe
 from jaxrl.engine.names import ALGORITHMS, CHOICES, resolve
 from jaxrl.engine.session import restore
+from jaxrl.types import field_types
 
 
 def load(directory: str | Path) -> tuple[Any, Any]:
@@ -25,11 +25,20 @@ def load(directory: str | Path) -> tuple[Any, Any]:
     Raises:
       ValueError: if there is no run, no save, or a field without a name.
     """
-    directory = Path(directory)
+    algorithm, content = load_content(Path(directory))
+    return algorithm, content["state"]
+
+
+def load_content(directory: Path) -> tuple[Any, dict[str, Any]]:
+    """Algorithm of a run directory, and all that its last save holds: `state`, `alive` and keys.
+
+    Raises:
+      ValueError: as `load`.
+    """
     saved = describe.read(directory)
     algorithm = rebuild(saved)
-    content, _ = restore(algorithm, directory, saved)
-    return algorithm, content["state"]
+    describe.check_same(algorithm, saved)  # parameters of the environment that have no name
+    return algorithm, restore(algorithm, directory, saved)[0]
 
 
 def rebuild(saved: dict[str, Any]) -> Any:
@@ -39,30 +48,22 @@ def rebuild(saved: dict[str, Any]) -> Any:
       ValueError: for a field that has no name to find it by.
     """
     algorithm_class = resolve("algorithm", saved["algorithm"], ALGORITHMS)
-    described = dict(saved["fields"])
-    env = described.pop("env")
-    if not isinstance(env, dict):
-        raise ValueError(
-            f"env: {env} was not made by jaxrl.envs.make, so it has no name to make it again by; "
-            "use jaxrl.fit(algorithm, resume=...) with the algorithm itself"
-        )
-    del described["env_params"]
-    options = {key: tuple(v) if isinstance(v, list) else v for key, v in env["options"].items()}
-    fields = {field.name: field for field in dataclasses.fields(algorithm_class)}
-    values = {name: _field(fields[name], value) for name, value in described.items() if name in fields}
-    return algorithm_class(*envs.make(env["name"], **options), **values)
+    name, options = describe.environment(saved)
+    types = field_types(algorithm_class)
+    values = {
+        field: _field(field, types[field], value)
+        for field, value in saved["fields"].items()
+        if field in types and field not in ("env", "env_params")
+    }
+    return algorithm_class(*envs.make(name, **options), **values)
 
 
-def _field(field: Any, value: Any) -> Any:
+def _field(name: str, kind: Any, value: Any) -> Any:
     if isinstance(value, dict):
         raise ValueError(
-            f"{field.name}: arrays and networks are not in config.json; "
+            f"{name}: arrays and networks are not in config.json; "
             "use jaxrl.fit(algorithm, resume=...) with the algorithm itself"
         )
-    if isinstance(value, list):
-        return tuple(value)
-    if field.type is float and isinstance(value, str):
-        return float(value)
-    if isinstance(value, str) and field.type is not str:
-        return resolve(field.name, value, CHOICES.get(field.name, {}))
-    return value
+    if isinstance(value, str) and kind not in (str, float):
+        return resolve(name, value, CHOICES.get(name, {}))
+    return describe.decode(kind, value)

@@ -3,7 +3,6 @@
 import json
 import math
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +18,10 @@ class Logger(Protocol):
     `steps_per_second`, one of an evaluation has `evaluation_return` and its kin.
     """
 
+    def begin(self, start: int, num_updates: int) -> None:
+        """Get ready for a run that goes on from update `start` up to `num_updates`."""
+        ...
+
     def log(self, record: Record) -> None:
         """Take one record."""
         ...
@@ -33,12 +36,15 @@ class JsonlLogger:
 
     Args:
       directory: of the run.
-      after: with resume, the update that the run goes on from: later lines are dropped, the run makes them again.
     """
 
-    def __init__(self, directory: Path, after: int = 0) -> None:
+    def __init__(self, directory: Path) -> None:
         self.path = directory / "metrics.jsonl"
-        kept = [record for record in read_jsonl(self.path) if record["update"] <= after]
+
+    def begin(self, start: int, num_updates: int) -> None:
+        """Drop the lines after update `start`: the run makes them again."""
+        del num_updates
+        kept = [record for record in read_jsonl(self.path) if record["update"] <= start]
         temporary = self.path.with_suffix(".tmp")
         temporary.write_text("".join(json.dumps(record) + "\n" for record in kept))
         temporary.replace(self.path)
@@ -66,12 +72,17 @@ class TensorBoardLogger:
 
     def __init__(self, directory: Path) -> None:
         try:
-            from tensorboardX import SummaryWriter
+            import tensorboardX
         except ModuleNotFoundError:
             raise ModuleNotFoundError(
                 "tensorboard: event files need the package tensorboardX; install jaxrl[tensorboard]"
             ) from None
-        self._writer = SummaryWriter(str(directory))
+        self._make_writer = lambda: tensorboardX.SummaryWriter(str(directory))
+
+    def begin(self, start: int, num_updates: int) -> None:
+        """Open the file: not before, since it makes the directory."""
+        del start, num_updates
+        self._writer = self._make_writer()
 
     def log(self, record: Record) -> None:
         """Write every number of the record."""
@@ -89,26 +100,25 @@ class ProgressLogger:
     """A live line on standard error: updates, steps, steps/s, return of finished episodes, time left.
 
     Args:
-      num_updates: of the whole run.
-      start: updates made before.
       quiet_seconds: where standard error is no terminal, a plain line is printed this often.
     """
 
-    def __init__(self, num_updates: int, start: int = 0, quiet_seconds: float = 10.0) -> None:
+    def __init__(self, quiet_seconds: float = 10.0) -> None:
+        self._quiet_seconds, self._printed, self._evaluation = quiet_seconds, time.monotonic(), ""
+        self.begun = False
+
+    def begin(self, start: int, num_updates: int) -> None:
+        """Show the line."""
+        self.begun = True
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        console = Console(stderr=True)
-        columns = [
-            TextColumn("{task.completed}/{task.total} updates"),
-            BarColumn(),
-            TextColumn("{task.description}"),
-        ]
-        self._console, self._quiet_seconds, self._printed = console, quiet_seconds, time.monotonic()
-        self._evaluation = ""
-        self._progress = Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=console)
+        self._console = Console(stderr=True)
+        count, text = TextColumn("{task.completed}/{task.total} updates"), TextColumn("{task.description}")
+        columns = (count, BarColumn(), text, TextColumn("left"), TimeRemainingColumn())
+        self._progress = Progress(*columns, console=self._console)
         self._task = self._progress.add_task("compiling", total=num_updates, completed=start)
-        if console.is_terminal:
+        if self._console.is_terminal:
             self._progress.start()
 
     def log(self, record: Record) -> None:
@@ -127,7 +137,7 @@ class ProgressLogger:
 
     def close(self) -> None:
         """Leave the last line standing."""
-        if self._console.is_terminal:
+        if self.begun:
             self._progress.stop()
 
 
@@ -153,24 +163,17 @@ def summarize(metrics: dict[str, np.ndarray]) -> Record:
       Floats, or lists of K floats; NaN where no episode finished.
     """
     record: Record = {}
+    episodes = metrics["episodes"].sum(axis=0, dtype=np.float64) if "episodes" in metrics else None
     for name, values in metrics.items():
-        if name == "episodes":
-            record[name] = values.sum(axis=0).tolist()
-        elif not name.startswith("episode_"):
-            record[name] = values.mean(axis=0, dtype=np.float64).tolist()
-    if "episodes" in metrics:
-        episodes = metrics["episodes"].sum(axis=0, dtype=np.float64)
-        for name in ("return", "length"):
-            total = metrics[f"episode_{name}_sum"].sum(axis=0, dtype=np.float64)
+        if episodes is not None and name == "episodes":
+            record[name] = episodes.tolist()
+        elif episodes is not None and name.startswith("episode_") and name.endswith("_sum"):
+            total = values.sum(axis=0, dtype=np.float64)
             mean = np.divide(total, episodes, out=np.full_like(total, np.nan), where=episodes > 0)
-            record[f"episode_{name}"] = mean.tolist()
+            record[name.removesuffix("_sum")] = mean.tolist()
+        else:
+            record[name] = values.mean(axis=0, dtype=np.float64).tolist()
     return record
-
-
-def close_all(loggers: Sequence[Logger]) -> None:
-    """Close every logger."""
-    for logger in loggers:
-        logger.close()
 
 
 def _finite(value: Any) -> Any:

@@ -18,14 +18,25 @@ CHOICES: Mapping[str, Mapping[str, Any]] = {
 """For each function or network field, its named values."""
 
 
-def name_of(value: Any, table: Mapping[str, Any] | None = None) -> str:
-    """The name of a function, class or module instance: from the table, or `MODULE:NAME`."""
-    tables = [table] if table is not None else list(CHOICES.values())
-    for entries in tables:
-        for name, entry in entries.items():
-            if entry is value:
-                return name
-    return f"{value.__module__}:{value.__qualname__}"
+_own: dict[int, tuple[Any, str]] = {}
+"""What `resolve` imported, and the name it was asked for, by identity."""
+
+
+def known_name(value: Any, table: Mapping[str, Any]) -> str | None:
+    """The name under which the table has a value, or `resolve` got it; None for any other."""
+    for name, entry in table.items():
+        if entry is value:
+            return name
+    return _own[id(value)][1] if id(value) in _own else None
+
+
+def name_of(value: Any, table: Mapping[str, Any]) -> str:
+    """The known name of a function or class, or `MODULE:NAME`."""
+    known = known_name(value, table)
+    if known is not None:
+        return known
+    named = value if hasattr(value, "__qualname__") else type(value)
+    return f"{named.__module__}:{named.__qualname__}"
 
 
 def resolve(field: str, name: str, table: Mapping[str, Any]) -> Any:
@@ -45,6 +56,10 @@ def resolve(field: str, name: str, table: Mapping[str, Any]) -> Any:
         raise ValueError(f"{field}: unknown name {name!r} (your own is MODULE:NAME); {nearest(name, list(table))}")
     module, _, attribute = name.partition(":")
     try:
-        return getattr(importlib.import_module(module), attribute)
+        value = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"{field}: cannot import {name!r}: {error}") from None
+    if not callable(value) and not hasattr(value, "apply"):
+        raise ValueError(f"{field}: {name!r} is a {type(value).__name__}, neither a function, a class nor a network")
+    _own[id(value)] = (value, name)
+    return value

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl.engine.evaluate import evaluate
-from jaxrl.engine.train import run, split_run_key
+from jaxrl.engine.train import split_run_key
 
 EVALUATION_EPISODES = 16
 _EVALUATION_STREAM = 0x7FFFFFFF  # folded into the run's key; update numbers stay below
@@ -16,23 +16,38 @@ _EVALUATION_STREAM = 0x7FFFFFFF  # folded into the run's key; update numbers sta
 
 @functools.partial(jax.jit, static_argnames="batched")
 def initialize(algorithm: Any, key: jax.Array, batched: bool) -> Any:
-    """Initial state of one seed, or of each."""
-    return jax.vmap(algorithm.init)(key) if batched else algorithm.init(key)
+    """Initial state of one seed, or of each, and whether it is finite."""
+
+    def one(key: jax.Array) -> tuple[Any, jax.Array]:
+        state = algorithm.init(key)
+        return state, is_finite(state)
+
+    return jax.vmap(one)(key) if batched else one(key)
 
 
-@functools.partial(jax.jit, static_argnames="num_updates", donate_argnames="state")
+@functools.partial(jax.jit, static_argnames="longest", donate_argnames="state")
 def updates(
-    algorithm: Any, state: Any, key: jax.Array, start: jax.Array, alive: jax.Array, num_updates: int
+    algorithm: Any, state: Any, key: jax.Array, start: jax.Array, alive: jax.Array, num_updates: jax.Array, longest: int
 ) -> tuple[Any, Any, jax.Array]:
-    """`run` for one seed or many; a seed that is not finite afterwards keeps the state it had.
+    """`run` for one seed or many, of any length up to `longest`: one program for every chunk of a run.
 
-    Donates the state: the caller owns it, `jit` copied it out of whatever it was made from.
+    A seed that is not finite afterwards keeps the state it had before the chunk. Donates the state: the caller owns
+    it, `jit` copied it out of whatever it was made from.
+
+    Returns:
+      The state, the metrics `[longest]` or `[K, longest]` (zero from `num_updates` on), and who is finite.
     """
 
     def one(state: Any, key: jax.Array) -> tuple[Any, Any, jax.Array]:
-        new, metrics = run(algorithm, state, key, num_updates, start)
-        floats = [x for x in jax.tree.leaves(new) if jnp.issubdtype(x.dtype, jnp.inexact)]
-        return new, metrics, jnp.all(jnp.array([jnp.all(jnp.isfinite(x)) for x in floats]))
+        def body(index: jax.Array, carry: tuple[Any, Any]) -> tuple[Any, Any]:
+            state, history = carry
+            state, metrics = algorithm.update(state, jax.random.fold_in(key, start + index))
+            return state, jax.tree.map(lambda x, row: row.at[index].set(x), metrics, history)
+
+        shapes = jax.eval_shape(algorithm.update, state, key)[1]
+        history = jax.tree.map(lambda x: jnp.zeros((longest, *x.shape), x.dtype), shapes)
+        new, metrics = jax.lax.fori_loop(0, num_updates, body, (state, history))
+        return new, metrics, is_finite(new)
 
     if not alive.ndim:
         return one(state, key)
@@ -42,6 +57,12 @@ def updates(
         return jnp.where((alive & finite).reshape(-1, *[1] * (new.ndim - 1)), new, old)
 
     return jax.tree.map(keep, new, state), metrics, finite
+
+
+def is_finite(state: Any) -> jax.Array:
+    """Whether every float of a state is finite, bool `[]`."""
+    floats = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.inexact)]
+    return jnp.all(jnp.array([jnp.all(jnp.isfinite(x)) for x in floats]))
 
 
 @functools.partial(jax.jit, static_argnames="batched")

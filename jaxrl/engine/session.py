@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import operator
 import time
 from pathlib import Path
 from typing import Any
@@ -46,31 +47,57 @@ class Run:
             self.checkpoints.save(update, self.content)
 
 
-def open_run(algorithm: Any, key: jax.Array | None, num_updates: int | None, out: Any, resume: Any) -> tuple[Run, int]:
+def open_run(
+    algorithm: Any, key: jax.Array | None, num_updates: int | None, out: Any, resume: Any, intervals: dict[str, int]
+) -> tuple[Run, int]:
     """A new run, or a saved one and its number of updates."""
     if resume is not None:
         return _resume(algorithm, key, num_updates, Path(resume), out)
     if key is None or num_updates is None:
         raise ValueError("key, num_updates: a new run needs both; only resume=DIR takes them from the save")
-    if num_updates < 0:
-        raise ValueError(f"num_updates={num_updates} must be at least 0")
+    _check_key(key)
+    num_updates = whole_number("num_updates", num_updates)
     directory = None if out is None else describe.new_directory(Path(out))
     began = time.perf_counter()
     given_key = np.asarray(jax.random.key_data(key))
     init_key, run_key = split_keys(key)
-    state = jax.block_until_ready(initialize(algorithm, init_key, batched=key.ndim > 0))
+    state, finite = jax.block_until_ready(initialize(algorithm, init_key, batched=key.ndim > 0))
+    if not np.all(finite):
+        raise FloatingPointError("the initial state is not finite; look at params and the environment's reset")
     seconds = time.perf_counter() - began
     run_ = Run(given_key, run_key, num_updates, state, jnp.ones(key.shape, bool), directory, None, seconds)
     if directory is not None:
-        description = {
-            "num_updates": num_updates,
-            "key_shape": list(key.shape),
-            "key_impl": str(jax.random.key_impl(key)),
-        }
-        describe.write(directory, algorithm, description)
+        jax.eval_shape(algorithm.update, *_one_seed(state, run_key))  # what cannot be traced writes nothing
+        shape, impl = list(key.shape), str(jax.random.key_impl(key))
+        about = {"num_updates": num_updates, "key_shape": shape, "key_impl": impl}
+        describe.write(directory, algorithm, about | intervals)
         run_.checkpoints = Checkpoints(directory)
         run_.save(0)
     return run_, 0
+
+
+def whole_number(name: str, value: Any) -> int:
+    """A number of updates.
+
+    Raises:
+      ValueError: if it is none.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = -1
+    if number < 0 or isinstance(value, bool):
+        raise ValueError(f"{name}={value!r} must be a whole number of updates, at least 0")
+    return number
+
+
+def _check_key(key: Any) -> None:
+    if not isinstance(key, jax.Array) or not jnp.issubdtype(key.dtype, jax.dtypes.prng_key) or key.ndim > 1:
+        raise TypeError("key: must be a key of jax.random.key, or [K] of them for K seeds")
+
+
+def _one_seed(state: Any, run_key: jax.Array) -> tuple[Any, jax.Array]:
+    return jax.tree.map(lambda x: x[0], (state, run_key)) if run_key.ndim else (state, run_key)
 
 
 def _resume(
@@ -80,23 +107,17 @@ def _resume(
         raise ValueError(f"out={out}: a resumed run goes on in its own directory; leave out away")
     saved = describe.read(directory)
     describe.check_same(algorithm, saved)
-    began = time.perf_counter()
     content, start = restore(algorithm, directory, saved)
+    if key is not None:
+        _check_key(key)
     if key is not None and not np.array_equal(jax.random.key_data(key), content["given_key"]):
         raise ValueError(f"key: {directory} was trained with another key; leave key away to go on with the saved one")
-    total = saved["num_updates"] if num_updates is None else num_updates
+    total = saved["num_updates"] if num_updates is None else whole_number("num_updates", num_updates)
     if total < start:
         raise ValueError(f"num_updates={total} is less than the {start} updates that {directory} holds")
     if total != saved["num_updates"]:
         write_json(directory / describe.CONFIG, saved | {"num_updates": total})
-    seconds = time.perf_counter() - began
-    return Run(
-        **content,
-        num_updates=total,
-        directory=directory,
-        checkpoints=Checkpoints(directory),
-        compile_seconds=seconds,
-    ), start
+    return Run(**content, num_updates=total, directory=directory, checkpoints=Checkpoints(directory)), start
 
 
 def restore(algorithm: Any, directory: Path, saved: Any) -> tuple[dict[str, Any], int]:
@@ -113,12 +134,12 @@ def restore(algorithm: Any, directory: Path, saved: Any) -> tuple[dict[str, Any]
     shape, impl = tuple(saved["key_shape"]), saved["key_impl"]
     run_key = jax.eval_shape(lambda: jax.random.split(jax.random.key(0, impl=impl), shape))
     example = {
-        "state": jax.eval_shape(functools.partial(initialize, batched=len(shape) > 0), algorithm, run_key),
+        "state": jax.eval_shape(functools.partial(initialize, batched=len(shape) > 0), algorithm, run_key)[0],
         "alive": jax.ShapeDtypeStruct(shape, bool),
         "run_key": run_key,
         "given_key": jax.eval_shape(jax.random.key_data, run_key),
     }
-    checkpoints = Checkpoints(directory)
+    checkpoints = Checkpoints(directory, read_only=True)
     try:
         if checkpoints.last is None:
             raise ValueError(f"resume: {directory} holds no save; remove it and start the run anew")

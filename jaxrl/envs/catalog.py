@@ -46,6 +46,10 @@ def make(name: str, **options: Any) -> tuple[Any, Any]:
     for key in changes:
         if key not in fields:
             raise ValueError(f"env.{key}: {name} has no such option; {nearest(key, [*signature, *fields])}")
+    for key, value in changes.items():
+        default = getattr(env_params, key)
+        if isinstance(default, int | float) and not isinstance(value, int | float):
+            raise ValueError(f"env.{key}={value!r} must be a number, as its default {default} is")
     _origins[env] = (name, options)
     return env, env_params.replace(**changes) if changes else env_params
 

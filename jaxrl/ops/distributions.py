@@ -28,7 +28,9 @@ class Categorical:
     def entropy(self) -> jax.Array:
         """Entropy `[...]` in nats."""
         log_probs = jax.nn.log_softmax(self.logits)
-        return -jnp.sum(jnp.exp(log_probs) * log_probs, axis=-1)
+        # A masked action has log-probability -inf and adds nothing: 0 · inf would be NaN, in the gradient too.
+        finite = jnp.where(jnp.isfinite(log_probs), log_probs, 0.0)
+        return -jnp.sum(jnp.exp(log_probs) * finite, axis=-1)
 
     def mode(self) -> jax.Array:
         """The most probable action `[...]`, int32."""

@@ -101,7 +101,7 @@ def init_reward_scaling(num_envs: int) -> RewardScaling:
 
 
 def scale_rewards(
-    scaling: RewardScaling, reward: jax.Array, done: jax.Array, discount: jax.Array | float
+    scaling: RewardScaling, reward: jax.Array, done: jax.Array, discount: jax.Array | float, *, clip: float = 10.0
 ) -> tuple[jax.Array, RewardScaling]:
     """Divide rewards by the standard deviation of their discounted sums, this batch included.
 
@@ -110,6 +110,7 @@ def scale_rewards(
       reward: `[T, N]`.
       done: `[T, N]` bool, end of an episode for either reason.
       discount: γ in [0, 1].
+      clip: bound of a scaled reward's absolute value: rewards that never differ have no deviation.
 
     Returns:
       Scaled rewards `[T, N]`, and what to pass with the next batch.
@@ -119,7 +120,8 @@ def scale_rewards(
     """
     carry, sums = discounted_sums(scaling.discounted_sum, reward, done, discount)
     statistics = update_statistics(scaling.statistics, sums.reshape(-1))
-    return reward * jax.lax.rsqrt(statistics.variance + 1e-8), RewardScaling(statistics, carry)
+    scaled = jnp.clip(reward * jax.lax.rsqrt(statistics.variance + 1e-8), -clip, clip)
+    return scaled, RewardScaling(statistics, carry)
 
 
 def discounted_sums(

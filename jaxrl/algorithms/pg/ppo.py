@@ -42,8 +42,8 @@ class PPOBatch:
 class PPO:
     """Proximal policy optimization with the clipped objective, for discrete and continuous actions.
 
-    Statistics for normalization are frozen while a batch is collected and learned from, so that the ratio of the first
-    minibatch is one; they take in the batch once, after it.
+    Statistics of observations are frozen while a batch is collected and learned from, so that the ratio of the first
+    minibatch is one; they take in the batch once, after it. Those of rewards take it in before it is learned from.
 
     Args:
       env: gymnax environment (six values from `step`).
@@ -51,7 +51,7 @@ class PPO:
       network: linen module whose `apply(params, obs [B, ...])` gives `(distribution, value [B])`; None chooses an MLP,
         a CNN or a one-hot MLP by the observation space.
       hidden_sizes: widths of the default network's fully connected layers.
-      optimizer: function of the learning rate that gives an optax transformation.
+      optimizer: function of the learning rate that gives an optax transformation; it sees all parameters as one vector.
       policy_loss: function of (ratio, advantage, clip) from `jaxrl.ops`.
       num_envs: N, environments stepped together.
       num_steps: T, steps of each environment per update.
@@ -101,7 +101,7 @@ class PPO:
     value_clip: float = leaf(jnp.inf, low=0, open_low=True)
     value_coef: float = leaf(0.5, low=0)
     entropy_coef: float = leaf(0.01, low=0)
-    max_grad_norm: float = leaf(0.5, low=0, open_low=True)
+    max_grad_norm: float = leaf(0.5, low=0, open_low=True, infinite=True)
     normalize_observations: bool = static(False)
     normalize_rewards: bool = static(False)
     params: Any = None
