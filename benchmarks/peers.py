@@ -103,7 +103,7 @@ class Worker:
 
     def __init__(self, name: str, python: str, configuration: Configuration) -> None:
         self.name = name
-        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the process  # noqa: SIM115 - lives as long as the process
+        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the process
         environment = os.environ | VARIABLES
         if LIBRARIES[name].environment is not None:
             environment.pop("PYTHONPATH", None)  # packages of this process must not leak into the peer's

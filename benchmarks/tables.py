@@ -109,7 +109,7 @@ def peer_row(result: Result, name: str) -> list[str]:
         "1" if name == "jaxrl" else f"{quartiles([a / b for a, b in pairs])[1]:.2f}×",
         spread(numbers["compile_seconds"], ".2f"),
         spread(returns, ".1f"),
-        f"`{result.command}`" if name == "jaxrl" else f"`python -m benchmarks.ppo_vs_peers --peers {name}`",
+        f"`{result.command}`",
     ]
 
 

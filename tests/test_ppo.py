@@ -51,7 +51,7 @@ VALUES = {
 @pytest.mark.parametrize("name", VALUES)
 def test_values_of_probes(name):
     probe, expected = VALUES[name]
-    ppo, state = trained(probe())
+    ppo, state = trained(probe(), 400)
     obs = jnp.array(list(expected))[:, None]
     np.testing.assert_allclose(ppo.apply(state.params, state, obs)[1], list(expected.values()), atol=0.05)
 
@@ -183,13 +183,3 @@ def test_the_batch_statistics_are_exactly_those_of_all_observations():
         state, _ = learn(ppo, state, batch, jax.random.key(2 * index + 2))
     np.testing.assert_allclose(state.obs_statistics.mean, np.concatenate(seen).mean(axis=0), rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(state.obs_statistics.variance, np.concatenate(seen).var(axis=0), rtol=1e-3, atol=1e-5)
-
-
-@pytest.mark.slow
-def test_cartpole_is_solved_by_the_median_of_ten_seeds():
-    # 500 is the most that an episode can give; gymnax calls 475 solved.
-    ppo = jaxrl.PPO(*cartpole(), num_envs=16, learning_rate=2.5e-3, anneal_updates=100.0)
-    keys = jax.random.split(jax.random.key(0), 10)
-    _, metrics = jax.vmap(lambda key: jaxrl.train(ppo, key, 100))(keys)
-    sums = {name: metrics[name][:, -10:].sum(axis=1) for name in ("episode_return_sum", "episodes")}
-    assert np.median(sums["episode_return_sum"] / sums["episodes"]) > 475

@@ -5,8 +5,10 @@ import importlib
 import inspect
 import pathlib
 import pkgutil
+import statistics
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -151,3 +153,14 @@ def test_algorithms_cite_their_source():
     for algorithm in classes:
         if algorithm is not jaxrl.Algorithm:
             assert "Source:" in algorithm.__doc__, algorithm.__name__
+
+
+@pytest.mark.slow
+def test_import_costs_little_more_than_its_three_packages():
+    def seconds(code):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True)
+        return time.perf_counter() - start
+
+    pairs = [(seconds("import jaxrl"), seconds("import jax, flax, optax")) for _ in range(7)]
+    assert statistics.median(ours / theirs for ours, theirs in pairs) <= 1.3

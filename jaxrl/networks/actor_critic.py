@@ -14,8 +14,8 @@ class Head(nn.Module):
     """A narrow linear layer that begins at zero: `[B, D]` to `[B, num_outputs]`.
 
     Zeros make the first policy exactly uniform and the first values zero, and cost no random numbers. The kernel is
-    stored `[num_outputs, D]`, the transpose of `nn.Dense`'s: XLA's CPU backend computes the gradient of a `[D, 2]`
-    kernel ten times as slowly.
+    stored `[num_outputs, D]`, the transpose of `nn.Dense`'s: XLA's CPU backend is slow at the gradient of a `[D, 2]`
+    kernel. Our own arrangement.
 
     Args:
       num_outputs: width of the output.

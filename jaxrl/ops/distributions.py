@@ -10,7 +10,9 @@ class Categorical:
     """Distribution over `A` discrete actions.
 
     Args:
-      logits: `[..., A]` unnormalized log-probabilities.
+      logits: `[..., A]` unnormalized log-probabilities; -inf masks an action.
+
+    Source: Sutton & Barto (2018), Reinforcement Learning, 2nd ed., section 13.1, eq. 13.2.
     """
 
     logits: jax.Array
@@ -44,6 +46,8 @@ class Gaussian:
     Args:
       mean: `[..., A]`.
       log_std: `[..., A]` logarithm of the standard deviation.
+
+    Source: Sutton & Barto (2018), Reinforcement Learning, 2nd ed., section 13.7, eq. 13.19.
     """
 
     mean: jax.Array

@@ -115,7 +115,7 @@ def scale_rewards(
     Returns:
       Scaled rewards `[T, N]`, and what to pass with the next batch.
 
-    Source: Engstrom et al. (2020), Implementation Matters in Deep Policy Gradients, arXiv:2005.12729, section 3,
+    Source: Engstrom et al. (2020), Implementation Matters in Deep Policy Gradients, arXiv:2005.12729,
     "reward scaling". Deviations: the sum restarts at episode ends, and all rewards of a batch are divided alike.
     """
     carry, sums = discounted_sums(scaling.discounted_sum, reward, done, discount)

@@ -24,7 +24,7 @@ def permute_index(index: jax.Array, size: jax.Array | int, round_keys: jax.Array
     Returns:
       uint32 `[...]`, values below `size`.
 
-    Source: cycle walking from Black & Rogaway (2002), Ciphers with Arbitrary Finite Domains, section 3; the
+    Source: cycle walking from Black & Rogaway (2002), Ciphers with Arbitrary Finite Domains, method 2; the
     rounds are a mixing of our own, tested as a permutation, and not meant to be a cipher.
     """
     size = jnp.asarray(size, jnp.uint32)
@@ -49,7 +49,7 @@ def permute_index(index: jax.Array, size: jax.Array | int, round_keys: jax.Array
 def permutation(key: jax.Array, size: int) -> jax.Array:
     """A pseudo-random permutation of `0 .. size - 1`, for minibatches.
 
-    Forty times as fast as `jax.random.permutation` on a CPU, where that is a sort. The number of permutations it can
+    Much faster than `jax.random.permutation` on a CPU, where that is a sort. The number of permutations it can
     reach is bounded by the round keys: use the sort where every permutation must be equally likely.
 
     Args:
