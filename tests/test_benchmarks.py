@@ -185,6 +185,10 @@ def test_the_evaluator_plays_known_policies():
 def test_the_exported_actor_acts_like_the_algorithm():
     ppo = jaxrl_ppo.make_ppo(TINY)
     state = ppo.init(jax.random.key(0))
+    leaves, structure = jax.tree.flatten(state.params)
+    keys = jax.random.split(jax.random.key(4), len(leaves))  # the first policy head is zero, and would tell nothing
+    noise = [jax.random.normal(key, leaf.shape) for key, leaf in zip(keys, leaves, strict=True)]
+    state = state.replace(params=jax.tree.unflatten(structure, noise))
     obs = jax.random.normal(jax.random.key(1), (64, 4))
     exported = [
         {name: jnp.asarray(numbers) for name, numbers in layer.items()}
