@@ -1,4 +1,4 @@
-"""List the benchmarks, or run one by name: `python -m benchmarks learning --envs CartPole-v1`."""
+"""List the benchmarks, run one by name, or `all`: `python -m benchmarks learning --envs CartPole-v1`."""
 
 import importlib
 import sys
@@ -13,10 +13,14 @@ BENCHMARKS = {
 def main(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help"):
         width = max(map(len, BENCHMARKS))
-        print("usage: python -m benchmarks NAME [options]; NAME --help shows the options\n")
+        print("usage: python -m benchmarks NAME [options]; NAME --help shows the options; all runs every one\n")
         print("\n".join(f"  {name:{width}}  {question}" for name, question in BENCHMARKS.items()))
         return
     name = arguments[0]
+    if name == "all":
+        for each in BENCHMARKS:
+            importlib.import_module(f"benchmarks.{each}").main([])
+        return
     if name not in BENCHMARKS:
         raise SystemExit(f"unknown benchmark {name!r}; there are: {', '.join(BENCHMARKS)}")
     importlib.import_module(f"benchmarks.{name}").main(arguments[1:])

@@ -30,10 +30,10 @@ class Cell:
 
 
 CELLS = {
-    "CartPole-v1": Cell(500_000, 475),
-    "Acrobot-v1": Cell(1_000_000, -100),
-    "Pendulum-v1": Cell(1_000_000, -300),
-    "Breakout-MinAtar": Cell(3_000_000, 20, seeds=5),
+    ("ppo", "CartPole-v1"): Cell(500_000, 475),
+    ("ppo", "Acrobot-v1"): Cell(1_000_000, -100),
+    ("ppo", "Pendulum-v1"): Cell(1_000_000, -300),
+    ("ppo", "Breakout-MinAtar"): Cell(3_000_000, 20, seeds=5),
 }
 
 
@@ -41,12 +41,13 @@ CELLS = {
 class Options:
     """Train over seeds and evaluate; writes benchmarks/results/learning_ALGORITHM_ENV.json."""
 
-    envs: tuple[str, ...] = tuple(CELLS)
-    seeds: int | None = None
-    """The default is the environment's own, 10 or 5."""
     algorithm: str = "ppo"
+    envs: tuple[str, ...] = ()
+    """The default is all that the algorithm has."""
+    seeds: int | None = None
+    """The default is the cell's own, 10 or 5."""
     steps: int | None = None
-    """Environment steps of each seed; the default is the environment's own."""
+    """Environment steps of each seed; the default is the cell's own."""
     results: pathlib.Path = results.RESULTS
 
 
@@ -58,10 +59,10 @@ def make_algorithm(name: str, env: str) -> tuple[Any, dict[str, Any]]:
     """The algorithm with its preset for an environment, and the preset."""
     import jaxrl
     from jaxrl import presets
+    from jaxrl.engine.names import ALGORITHMS
 
-    classes = {"ppo": jaxrl.PPO}
     fields = presets.preset(name, env).fields
-    return classes[name](*jaxrl.envs.make(env), **fields), fields
+    return ALGORITHMS[name](*jaxrl.envs.make(env), **fields), fields
 
 
 def measure(env: str, options: Options) -> Result:
@@ -70,7 +71,7 @@ def measure(env: str, options: Options) -> Result:
 
     import jaxrl
 
-    cell = CELLS[env]
+    cell = CELLS[options.algorithm, env]
     seeds, steps = options.seeds or cell.seeds, options.steps or cell.steps
     algorithm, fields = make_algorithm(options.algorithm, env)
     # Rounded down to whole periods between evaluations: never more steps than promised.
@@ -134,14 +135,19 @@ def _plain(value: Any) -> Any:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = tyro.cli(Options, args=arguments, prog="python -m benchmarks.learning")
-    unknown = [env for env in options.envs if env not in CELLS]
-    if unknown:
-        raise SystemExit(f"no cell for {', '.join(unknown)}; there are: {', '.join(CELLS)}")
-    for env in options.envs:
+    known = [env for algorithm, env in CELLS if algorithm == options.algorithm]
+    unknown = [env for env in options.envs if env not in known]
+    if unknown or not known:
+        cells = ", ".join(map(" on ".join, CELLS))
+        raise SystemExit(f"no cell for {options.algorithm} on {', '.join(unknown) or 'anything'}; there are: {cells}")
+    for env in options.envs or known:
         result = measure(env, options)
         scores = result.sides["jaxrl"].measurements["last_10_mean"]
         low, middle, high = results.quartiles(scores)
-        print(f"{env}: {middle:.1f} [{low:.1f}, {high:.1f}], threshold {CELLS[env].threshold:g}", flush=True)
+        print(
+            f"{env}: {middle:.1f} [{low:.1f}, {high:.1f}], threshold {CELLS[options.algorithm, env].threshold:g}",
+            flush=True,
+        )
         print(f"wrote {results.save(result, options.results).name}", flush=True)
 
 

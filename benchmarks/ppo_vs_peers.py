@@ -44,7 +44,7 @@ class Options:
     episodes: int = 100
     """Episodes that the judge plays with each policy."""
     learning_rate: float = 2e-3
-    """Of all sides; of 3e-4, 1e-3 and 2e-3 the last gave jaxrl, rejax and SBX their best returns."""
+    """Of all sides."""
     peers_python: tuple[str, ...] = ()
     """NAME=PATH of a Python that has a peer installed; others get an environment from the package index."""
     cache: pathlib.Path | None = None

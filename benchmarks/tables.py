@@ -50,9 +50,9 @@ def device_line(result: Result) -> str:
 
 def learning_table(directory: pathlib.Path) -> str:
     """Learning: one row a cell, the measured ones from their results."""
-    found = {env: results.load(result_name("ppo", env), directory) for env in CELLS}
-    header = ("environment", "steps", "seeds", "return", "threshold", "steps/s", "command")
-    rows = [learning_row(env, result) for env, result in found.items()]
+    found = {cell: results.load(result_name(*cell), directory) for cell in CELLS}
+    header = ("algorithm", "environment", "steps", "seeds", "return", "threshold", "steps/s", "command")
+    rows = [learning_row(*cell, result) for cell, result in found.items()]
     lines = dict.fromkeys(device_line(result) for result in found.values() if result)
     note = (
         "Return: median over seeds [quartiles] of the mean of a seed's last 10 of 20 evaluations, 16 greedy "
@@ -61,14 +61,15 @@ def learning_table(directory: pathlib.Path) -> str:
     return render(header, rows) + "\n" + "\n".join([note, *lines]) + "\n"
 
 
-def learning_row(env: str, result: Result | None) -> list[str]:
-    cell = CELLS[env]
+def learning_row(algorithm: str, env: str, result: Result | None) -> list[str]:
+    cell = CELLS[algorithm, env]
     threshold = f"{cell.threshold:g}"
-    command = f"`python -m benchmarks.learning --envs {env}`"
+    command = f"`python -m benchmarks.learning --algorithm {algorithm} --envs {env}`"
     if result is None:
-        return [env, f"{cell.steps:,}", str(cell.seeds), "not measured", threshold, "–", command]
+        return [algorithm, env, f"{cell.steps:,}", str(cell.seeds), "not measured", threshold, "–", command]
     numbers = next(iter(result.sides.values())).measurements
     return [
+        algorithm,
         env,
         f"{result.configuration['steps']:,}",
         str(len(numbers["last_10_mean"])),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxrl.flags import EvaluateOptions, TrainOptions, environment_options, parse, parse_plain
+from jaxrl.types import steps_per_update
 
 USAGE = """usage: jaxrl COMMAND ...
 
@@ -56,7 +58,7 @@ def _train(arguments: list[str]) -> None:
 
 def _build(name: str, env_name: str, flags: list[str]) -> tuple[Any, TrainOptions]:
     """The algorithm that the flags describe; with `--resume` the saved run's fields are the defaults."""
-    from jaxrl.engine import describe
+    from jaxrl.engine import check, describe
     from jaxrl.engine.names import ALGORITHMS, resolve
     from jaxrl.envs import make
     from jaxrl.presets import preset
@@ -75,30 +77,36 @@ def _build(name: str, env_name: str, flags: list[str]) -> tuple[Any, TrainOption
             raise ValueError(f"env: {options.resume} was trained on {saved_name}, not on {env_name}")
         env_options = env_options or saved_options
         options, fields = parse(algorithm_class, describe.flag_defaults(algorithm_class, saved), flags, prog)
-    elif fields.get("anneal_updates") == tuned.fields.get("anneal_updates", math.nan):
-        fields["anneal_updates"] *= max(1, options.total_steps) / tuned.total_steps  # the whole run
-    return algorithm_class(*make(env_name, **env_options), **fields), options  # pyright: ignore
+    algorithm: Any = algorithm_class(*make(env_name, **env_options), **fields)  # pyright: ignore
+    check(algorithm)
+    for field in ("seeds", "total_steps"):
+        if getattr(options, field) < 1:
+            raise ValueError(f"{field}={getattr(options, field)} must be at least 1")
+    given = any(flag.replace("_", "-").partition("=")[0] == "--anneal-updates" for flag in flags)
+    if options.resume is None and "anneal_updates" in tuned.fields and not given:
+        algorithm = algorithm.replace(anneal_updates=float(_num_updates(algorithm, options)))  # the whole run
+    return algorithm, options
+
+
+def _num_updates(algorithm: Any, options: TrainOptions) -> int:
+    return math.ceil(options.total_steps / steps_per_update(algorithm))
 
 
 def _prepare(algorithm: Any, name: str, env_name: str, options: TrainOptions) -> dict[str, Any]:
     """Arguments for `fit`, checked before anything is compiled."""
     import jax
 
-    from jaxrl.engine import check, describe
+    from jaxrl.engine import describe
     from jaxrl.engine.logging import ProgressLogger, TensorBoardLogger
 
-    check(algorithm)
-    for field in ("seeds", "total_steps"):
-        if getattr(options, field) < 1:
-            raise ValueError(f"{field}={getattr(options, field)} must be at least 1")
-    num_updates = math.ceil(options.total_steps / getattr(algorithm, "steps_per_update", 1))
+    num_updates = _num_updates(algorithm, options)
     evaluate_every = options.evaluate_every
     if evaluate_every is None:
         evaluate_every = math.ceil(num_updates / 20) if hasattr(algorithm, "act") else 0
     arguments: dict[str, Any] = {
         "num_updates": num_updates,
         "evaluate_every": evaluate_every,
-        "save_every": options.save_every,
+        "save_every": math.ceil(num_updates / 10) if options.save_every is None else options.save_every,
     }
     if options.resume is not None:
         if options.seed is not None:
@@ -109,7 +117,8 @@ def _prepare(algorithm: Any, name: str, env_name: str, options: TrainOptions) ->
         directory, arguments["out"], arguments["resume"] = options.resume, options.out, options.resume
     else:
         key = jax.random.key(options.seed or 0)
-        run_name = f"{name.replace(':', '.')}-{env_name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        # With the process's number: two runs may begin in the same second.
+        run_name = f"{name.replace(':', '.')}-{env_name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
         directory = arguments["out"] = options.out or Path("runs") / run_name
         arguments["key"] = jax.random.split(key, options.seeds) if options.seeds > 1 else key
     loggers: list[Any] = [ProgressLogger()]
@@ -158,11 +167,11 @@ def _summarize(algorithm: Any, result: Any, directory: Path) -> None:
     dead = np.flatnonzero(~np.atleast_1d(result.alive))
     if len(dead):
         print(f"left out: seed {', '.join(map(str, dead))}, no longer finite")
-    steps = result.num_updates * getattr(algorithm, "steps_per_update", 1)
+    steps = result.num_updates * steps_per_update(algorithm)
     interrupted = ", interrupted" if result.interrupted else ""
     print(f"steps: {steps:,} of each seed in {result.num_updates:,} updates{interrupted}")
     print(f"speed: {result.steps_per_second:,.0f} steps/s in {result.run_seconds:.1f} s of training")
-    print(f"compiled in {result.compile_seconds:.1f} s; device: {jax.devices()[0].device_kind}")
+    print(f"training compiled in {result.compile_seconds:.1f} s; device: {jax.devices()[0].device_kind}")
 
 
 def _evaluate(arguments: list[str]) -> None:
@@ -200,8 +209,8 @@ def _evaluate(arguments: list[str]) -> None:
     if options.gif:
         from jaxrl.engine.plots import save_episode
 
-        frames = save_episode(algorithm, next(iter(states.values())), gif_key, directory / "episode.gif")
-        print(f"written: {directory}/episode.gif ({frames} frames)")
+        frames, done = save_episode(algorithm, next(iter(states.values())), gif_key, directory / "episode.gif")
+        print(f"written: {directory}/episode.gif ({frames} frames{'' if done else ', the episode went on'})")
 
 
 def _envs(arguments: list[str]) -> None:

@@ -17,7 +17,7 @@ class TrainOptions:
     seeds: Annotated[int, "number of seeds, trained in one program"] = 1
     seed: Annotated[int | None, "of the random numbers (default: 0)"] = None
     evaluate_every: Annotated[int | None, "updates between evaluations (default: 20 evaluations; 0: none)"] = None
-    save_every: Annotated[int, "updates between saves (0: at the end only)"] = 0
+    save_every: Annotated[int | None, "updates between saves (default: 10 saves; 0: at the end only)"] = None
     out: Annotated[Path | None, "directory of the run (default: runs/ALGORITHM-ENV-TIME)"] = None
     resume: Annotated[Path | None, "directory of a run to go on from its last save"] = None
     tensorboard: Annotated[bool, "write TensorBoard event files too (needs jaxrl[tensorboard])"] = False
@@ -146,17 +146,24 @@ def _flag_type(field: Any) -> Any:
     return str if _is_named(field) else field.type
 
 
+_UNNAMED = "(of the class)"
+"""Shown for a default that no name finds; the class's own then stays."""
+
+
 def _name(field: Any, value: Any) -> Any:
     from jaxrl.engine.names import CHOICES, name_of
 
-    named = _is_named(field) and not isinstance(value, str)
-    return name_of(value, CHOICES.get(field.name, {})) if named else value
+    if not _is_named(field) or isinstance(value, str):
+        return value
+    return name_of(value, CHOICES.get(field.name, {})) or _UNNAMED
 
 
 def _resolved(field: Any, value: Any) -> Any:
     from jaxrl.engine.names import CHOICES, resolve
 
-    return resolve(field.name, value, CHOICES.get(field.name, {})) if _is_named(field) else value
+    if not _is_named(field):
+        return value
+    return field.default if value == _UNNAMED else resolve(field.name, value, CHOICES.get(field.name, {}))
 
 
 def _field_help(algorithm_class: Any) -> dict[str, str]:

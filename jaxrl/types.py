@@ -21,6 +21,13 @@ class Algorithm(Protocol[State]):
 
     An implementation is a final, frozen `flax.struct.dataclass`. Floats and arrays are leaves: they may be
     traced, vmapped and changed without a retrace. Everything else is static.
+
+    What an algorithm may have besides, and the engine then uses:
+      env, env_params: fields; the command line passes them first, and `evaluate` plays in them.
+      act(state, obs, key): actions of observations `[B, ...]`, for `evaluate`.
+      steps_per_update: environment steps of one update; without it an update counts as one step.
+      action_spaces: names of the gymnax spaces that it acts in, for `check`.
+      params: a field; the starting point of its parameters.
     """
 
     def init(self, key: jax.Array) -> State:
@@ -55,6 +62,11 @@ class Transition:
     def done(self) -> jax.Array:
         """End of the episode for either reason: cuts traces, never a bootstrap discount."""
         return self.terminated | self.truncated
+
+
+def steps_per_update(algorithm: Any) -> int:
+    """Environment steps of one update; 1 for an algorithm that does not say."""
+    return getattr(algorithm, "steps_per_update", 1)
 
 
 def static(default: Any = dataclasses.MISSING, *, low: float = -math.inf, high: float = math.inf) -> Any:

@@ -135,7 +135,7 @@ def test_a_table_without_results_says_not_measured(tmp_path):
 def test_the_table_of_learning_counts_seeds_without_a_score(tmp_path):
     name = learning.result_name("ppo", "CartPole-v1")
     results.save(make_result(name, last_10_mean=[480.0, 490.0, None]), tmp_path)
-    row = next(line for line in tables.learning_table(tmp_path).splitlines() if line.startswith("| CartPole"))
+    row = next(line for line in tables.learning_table(tmp_path).splitlines() if line.startswith("| ppo | CartPole"))
     assert "| 491,520 | 3 | 485.0 [482.5, 487.5] (1 of 3 missing) | 475 | 400 |" in row
 
 
@@ -157,7 +157,9 @@ def test_the_readme_shows_the_results():
 
 def test_committed_results_fit_the_schema():
     for path in results.RESULTS.glob("*.json"):
-        assert results.from_json(path.read_text()).name == path.stem
+        result = results.from_json(path.read_text())
+        assert result.name == path.stem
+        assert not result.dirty, f"{path.name} was measured on code that is in no commit"
 
 
 def test_training_returns_are_sums_over_counts_of_a_window():

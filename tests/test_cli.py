@@ -78,13 +78,22 @@ def test_tensorboard(tmp_path: Path) -> None:
 def test_the_tuned_horizon_is_the_whole_run(tmp_path: Path) -> None:
     train(tmp_path / "run")
     fields = json.loads((tmp_path / "run" / "config.json").read_text())["fields"]
-    assert fields["anneal_updates"] == pytest.approx(489.0 * 96 / 500_000)
+    assert fields["anneal_updates"] == 3.0  # 96 steps in updates of 32
+    train(tmp_path / "given", "--anneal-updates", "489")
+    fields = json.loads((tmp_path / "given" / "config.json").read_text())["fields"]
+    assert fields["anneal_updates"] == 489.0
 
 
 def test_options_reach_the_environment(tmp_path: Path) -> None:
     train(tmp_path / "run", "--env.map-name", "8x8", "--env.max_steps_in_episode=7", env="FrozenLake-misc")
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["fields"]["env"]["options"] == {"map_name": "8x8", "max_steps_in_episode": 7}
+
+
+def test_an_array_of_the_environment(tmp_path: Path) -> None:
+    train(tmp_path / "run", "--env.available-torque", "(-2.0, 0.0, 2.0)", env="Acrobot-v1")
+    algorithm, _ = jaxrl.load(tmp_path / "run")
+    assert algorithm.env_params.available_torque.tolist() == [-2.0, 0.0, 2.0]
 
 
 def test_own_function_by_name(tmp_path: Path) -> None:
@@ -144,6 +153,10 @@ def refused(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
         (["CartPole-v1", "--env.length"], "--env.length needs a value"),
         (["CartPole-v1", "--env.length", "abc"], "env.length='abc' must be a number"),
         (["FrozenLake-misc", "--normalize-observations"], "leave normalize_observations off"),
+        (["CartPole-v1", "--network", "math:sin"], "is no network"),
+        (["CartPole-v1", "--num-steps", "0"], "num_steps=0 must be at least 1"),
+        (["Acrobot-v1", "--env.available-torque", "abc"], "must be numbers of shape (3,)"),
+        (["MetaMaze-misc", "--env.maze-size", "8"], "cannot be made with env.maze_size=8"),
         (["CartPole-v1", "--network", "math:pi"], "neither a function, a class nor a network"),
         (["CartPole-v1", "--seeds", "0"], "seeds=0 must be at least 1"),
         (["CartPole-v1", "--total-steps", "0"], "total_steps=0 must be at least 1"),

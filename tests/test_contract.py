@@ -5,6 +5,7 @@ All clauses of an algorithm share its compilations: `run` of 1 and of 3 updates,
 
 import dataclasses
 import functools
+import importlib
 import inspect
 import pathlib
 from collections.abc import Callable
@@ -139,6 +140,12 @@ def test_the_second_call_compiles_nothing(case):
     assert not messages
 
 
+def test_a_compilation_would_be_seen():
+    with compilations() as messages:
+        jax.jit(lambda x: x + 1)(jnp.zeros(3))
+    assert messages
+
+
 def test_changing_a_float_leaf_does_not_retrace(case):
     with compilations() as messages:
         for name in float_leaves(case.algorithm):
@@ -173,7 +180,7 @@ def test_no_state_holds_a_key(case):
 
 def test_no_key_is_used_twice(case):
     # The flag of conftest.py checks each trace; here a fresh one, of a batch of keys as well.
-    key_reuse = pytest.importorskip("jax.experimental.key_reuse._core")
+    key_reuse = importlib.import_module("jax.experimental.key_reuse._core")
     key_reuse.check_key_reuse(case.algorithm.init, jax.random.key(0))
     key_reuse.check_key_reuse(case.algorithm.update, case.state, jax.random.key(0))
     keys = jax.random.split(jax.random.key(0), 2)

@@ -26,7 +26,7 @@ def examples(name):
 
 @pytest.mark.parametrize("name", MODULES)
 def test_docstrings(name):
-    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.IGNORE_EXCEPTION_DETAIL)
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
     for test in examples(name):
         # A reader's session has jax's own settings: examples must not need ours, nor break under them.
         output = []

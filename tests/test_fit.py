@@ -1,5 +1,6 @@
 """`fit`: the bits of `train`, whatever interrupts it."""
 
+import functools
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ import pytest
 
 import jaxrl
 from jaxrl.engine.logging import JsonlLogger, read_jsonl, summarize
+from jaxrl.engine.programs import evaluate_seeds
 from tests.helpers import assert_trees_close, assert_trees_equal, compilations, row
 
 
@@ -98,6 +100,8 @@ def test_many_seeds_are_the_single_ones(ppo: jaxrl.PPO) -> None:
     keys = jax.random.split(fresh_key(), 2)
     many = jaxrl.fit(ppo, jax.random.split(fresh_key(), 2), 2, evaluate_every=2, loggers=[])
     assert many.metrics["loss"].shape == (2, 2) and many.evaluations["return"].shape == (1, 2)
+    frozen = evaluate_seeds(ppo, many.state, jax.random.split(fresh_key(), 2), jnp.array([True, False]), 2)
+    assert all(np.isnan(values).tolist() == [False, True] for values in frozen.values())
     for index in range(2):
         assert_trees_close(row(many.state, index), jaxrl.train(ppo, keys[index], 2)[0])
 
@@ -178,6 +182,40 @@ def test_one_bad_seed_is_masked(caplog: pytest.LogCaptureFixture, tmp_path: Path
     assert_trees_close(row(result.state, good), jaxrl.train(walk, walk_keys()[good], 8)[0])
     last = read_jsonl(tmp_path / "run" / "metrics.jsonl")[-1]
     assert [value is None for value in last["x"]] == bad.tolist()  # strict JSON: null, never NaN
+    jaxrl.fit(walk, walk_keys(), 6, out=tmp_path / "cut", loggers=[])  # the bad seeds are frozen in this save
+    resumed = jaxrl.fit(walk, resume=tmp_path / "cut", num_updates=8, loggers=[])
+    np.testing.assert_array_equal(resumed.alive, ~bad)
+    assert_trees_equal(resumed.state, result.state)
+    seconds = [record["seconds"] for record in read_jsonl(tmp_path / "cut" / "metrics.jsonl")]
+    assert seconds == sorted(seconds)  # the clock of a resumed run goes on
+
+
+@flax.struct.dataclass
+class TwoLimits:
+    """It leaves the numbers at update 2 where its first step was positive, at update 6 elsewhere."""
+
+    def init(self, key: jax.Array) -> Any:
+        return {"count": jnp.zeros((), jnp.int32), "x": jax.random.normal(key)}
+
+    def update(self, state: Any, key: jax.Array) -> Any:
+        count = state["count"] + 1
+        x = jnp.where(count >= jnp.where(state["x"] > 0, 2, 6), jnp.nan, state["x"])
+        return {"count": count, "x": x}, {"x": x}
+
+
+def test_the_update_named_is_that_of_the_last_seed_to_die(tmp_path: Path) -> None:
+    bad = bad_seeds(Walk(explodes=jnp.int32(1)))
+    keys = walk_keys()[np.array([np.flatnonzero(bad)[0], np.flatnonzero(~bad)[0]])]
+    with pytest.raises(FloatingPointError, match=r"update 6: .* in x"):
+        jaxrl.fit(TwoLimits(), keys, 8, out=tmp_path / "run", loggers=[])
+
+
+def test_a_resume_keeps_the_intervals_unless_told(ppo: jaxrl.PPO, tmp_path: Path) -> None:
+    jaxrl.fit(ppo, fresh_key(), 2, out=tmp_path / "run", evaluate_every=1, save_every=2, loggers=[])
+    result = jaxrl.fit(ppo, resume=tmp_path / "run", num_updates=4, save_every=1, loggers=[])
+    assert result.evaluations["update"].tolist() == [3, 4]
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["evaluate_every"], config["save_every"]) == (1, 1)
 
 
 def test_resume_drops_records_after_the_save_and_a_torn_line(tmp_path: Path) -> None:
@@ -284,4 +322,41 @@ def test_a_directory_without_a_finished_save_is_free(ppo: jaxrl.PPO, tmp_path: P
     jaxrl.fit(ppo, fresh_key(), 1, out=out, loggers=[])
     for save in (out / "checkpoints").glob("[0-9]*"):
         save.rename(save.with_name(f"{save.name}.orbax-checkpoint-tmp"))
+    with pytest.raises(ValueError, match="holds another run"):
+        jaxrl.fit(ppo, fresh_key(), 1, out=out, loggers=[])  # its records would be lost
+    (out / "metrics.jsonl").unlink()
     assert jaxrl.fit(ppo, fresh_key(), 1, out=out, loggers=[]).num_updates == 1
+
+
+def test_a_function_without_a_name_is_compared_and_never_guessed(ppo: jaxrl.PPO, tmp_path: Path) -> None:
+    ratio_loss = functools.partial(weighted_loss, weight=1.0)
+    jaxrl.fit(ppo.replace(policy_loss=ratio_loss), fresh_key(), 1, out=tmp_path / "run", loggers=[])
+    with pytest.raises(ValueError, match=r"policy_loss: .*without a name"):
+        jaxrl.load(tmp_path / "run")
+    other = functools.partial(weighted_loss, weight=2.0)
+    with pytest.raises(ValueError, match="policy_loss: the save was made with"):
+        jaxrl.fit(ppo.replace(policy_loss=other), resume=tmp_path / "run", loggers=[])
+    again = functools.partial(weighted_loss, weight=1.0)
+    assert jaxrl.fit(ppo.replace(policy_loss=again), resume=tmp_path / "run", loggers=[]).num_updates == 1
+
+
+def weighted_loss(ratio: jax.Array, advantage: jax.Array, clip: Any, weight: float) -> jax.Array:
+    """A user's own policy loss with a parameter."""
+    return weight * jaxrl.ops.ppo_clip(ratio, advantage, clip)
+
+
+def test_wrong_kinds_name_their_field(ppo: jaxrl.PPO) -> None:
+    for name in ("num_minibatches", "num_envs"):
+        with pytest.raises(TypeError, match=f"{name}='4' must be an integer"):
+            jaxrl.check(ppo.replace(**{name: "4"}))
+    with pytest.raises(TypeError, match="network: ActorCritic is a class; pass an instance"):
+        jaxrl.check(ppo.replace(network=jaxrl.networks.ActorCritic))
+
+
+def test_a_logger_that_cannot_begin_tells_why(ppo: jaxrl.PPO, tmp_path: Path) -> None:
+    class Broken(Recorder):
+        def begin(self, start: int, num_updates: int) -> None:
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        jaxrl.fit(ppo, fresh_key(), 1, out=tmp_path / "run", loggers=[Broken()])

@@ -12,7 +12,7 @@ import jaxrl
 from tests.helpers import assert_trees_close
 
 NUM_UPDATES = 3
-ALONG_ENVIRONMENTS = ("obs", "env_state", "episode", "discounted_sum")
+ALONG_ENVIRONMENTS = ("obs", "env_state", "episode")
 
 pytestmark = pytest.mark.skipif(len(jax.devices()) < 2, reason="needs two devices")
 
@@ -70,8 +70,23 @@ def test_one_run_is_sharded_over_its_environments():
             for name, value in vars(state).items()
         }
     )
+    placement = placement.replace(reward_scaling=placement.reward_scaling.replace(discounted_sum=along))
     state, key = jax.device_put(state, placement), jax.device_put(key, everywhere)
     spread = jaxrl.run(ppo(), state, key, NUM_UPDATES, 0)
-    assert len(devices(spread[0].params)) == 2
+    for array in (spread[0].obs, spread[0].reward_scaling.discounted_sum):
+        assert [len(shard.data) for shard in array.addressable_shards] == [2, 2]  # environments on each device
     assert_trees_close(spread, alone)
     np.testing.assert_array_equal(spread[1]["episodes"], alone[1]["episodes"])
+
+
+def test_fit_and_its_resume_keep_seeds_where_their_keys_are(tmp_path):
+    sharded, _ = shardings("seed")
+
+    def keys():
+        return jax.device_put(jax.random.split(jax.random.key(0), 2), sharded)
+
+    jaxrl.fit(ppo(), keys(), 1, out=tmp_path / "run", loggers=[])
+    resumed = jaxrl.fit(ppo(), keys(), NUM_UPDATES, resume=tmp_path / "run", loggers=[])
+    for leaf in jax.tree.leaves(resumed.state.params):
+        assert [len(shard.data) for shard in leaf.addressable_shards] == [1, 1]
+    assert_trees_close(resumed.state, jaxrl.fit(ppo(), keys(), NUM_UPDATES, loggers=[]).state)

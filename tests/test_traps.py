@@ -4,6 +4,9 @@ The wrong versions are in `wrong.py`, each of a kind found in published code. Re
 networks and replay join with their algorithms.
 """
 
+import tempfile
+from unittest import mock
+
 import gymnax
 import jax
 import jax.numpy as jnp
@@ -12,8 +15,10 @@ import pytest
 
 import jaxrl
 from jaxrl import envs, ops
+from jaxrl.engine import session
 from jaxrl.envs import probes
 from tests import wrong
+from tests.helpers import assert_trees_equal
 
 NO, YES = jnp.zeros(1, bool), jnp.ones(1, bool)
 
@@ -157,6 +162,31 @@ def check_a_column_is_refused(loss):
         loss(column, target)
 
 
+def check_a_schedule_counts_updates(transformation):
+    """Half of a horizon of 10 updates is 5 updates, whatever the number of gradient steps in each."""
+    ppo = small_ppo(gymnax.make("CartPole-v1"), optimizer=ops.sgd, learning_rate=1.0, anneal_updates=10.0)
+    transform = transformation(ppo, jnp.int32(5))
+    updates, _ = transform.update(jnp.full(1, 0.1), transform.init(jnp.zeros(1)))
+    np.testing.assert_allclose(updates, [-0.05], rtol=1e-6)
+
+
+def check_metrics_are_reduced(update):
+    """A metric with an axis of time or environments would need memory for every step of a run."""
+    ppo = small_ppo(gymnax.make("CartPole-v1"))
+    state = jax.eval_shape(ppo.init, jax.random.key(0))
+    _, metrics = jax.eval_shape(lambda state, key: update(ppo, state, key), state, jax.random.key(0))
+    assert all(value.shape == () for value in metrics.values())
+
+
+def check_a_resume_has_everything(content):
+    """Two updates, a save, a third: the bits of three updates."""
+    ppo = small_ppo(gymnax.make("CartPole-v1"))
+    with tempfile.TemporaryDirectory() as out, mock.patch.object(session.Run, "content", property(content)):
+        jaxrl.fit(ppo, jax.random.key(0), 2, out=f"{out}/run", loggers=[])
+        resumed = jaxrl.fit(ppo, resume=f"{out}/run", num_updates=3, loggers=[])
+    assert_trees_equal(resumed.state, jaxrl.fit(ppo, jax.random.key(0), 3, loggers=[]).state)
+
+
 def small_ppo(problem, **options):
     sizes = {"num_envs": 4, "num_steps": 8, "num_epochs": 2, "num_minibatches": 2, "hidden_sizes": (4,)}
     return jaxrl.PPO(*problem, **(sizes | options))
@@ -180,6 +210,13 @@ TRAPS = {
     "evaluation": (check_evaluation_counts_each_environment_once, mean_return, wrong.mean_within_window),
     "weak types": (check_the_reset_is_strongly_typed, envs.reset, wrong.weak_reset),
     "clipped action": (check_log_prob_is_of_the_stored_action, envs.step, wrong.step_that_stores_the_clipped),
+    "schedule": (
+        check_a_schedule_counts_updates,
+        jaxrl.PPO.gradient_transformation,
+        wrong.schedule_of_gradient_steps,
+    ),
+    "metrics": (check_metrics_are_reduced, jaxrl.PPO.update, wrong.update_with_every_reward),
+    "resume": (check_a_resume_has_everything, wrong.whole_content, wrong.content_without_optimizer),
     "value column": (check_a_column_is_refused, wrong.our_value_loss, wrong.broadcasting_value_loss),
     "ratio column": (check_a_column_is_refused, wrong.our_policy_loss, wrong.broadcasting_policy_loss),
 }

@@ -11,6 +11,7 @@ from gymnax.environments import environment, spaces
 
 import jaxrl
 from jaxrl import envs, ops
+from jaxrl.engine import session
 
 
 def done_as_discount(reward, value, next_value, terminated, truncated, *, discount, gae_lambda):
@@ -75,6 +76,29 @@ def update_with_branch(ppo, state, key):
     state = state.replace(num_updates=state.num_updates + 1)
     learn = lambda: ppo.learn(state, batch, learn_key)[0]  # noqa: E731
     return jax.lax.cond(state.num_updates % 2 == 0, learn, lambda: state), {}
+
+
+def schedule_of_gradient_steps(ppo, num_updates):
+    """The horizon is in updates, the counter in gradient steps."""
+    return ppo.gradient_transformation(num_updates * ppo.num_epochs * ppo.num_minibatches)
+
+
+def update_with_every_reward(ppo, state, key):
+    """The rewards of all steps go out as a metric."""
+    rollout_key, learn_key = jax.random.split(key)
+    state, batch = ppo.rollout(state, rollout_key)
+    state, metrics = ppo.learn(state, batch, learn_key)
+    return state, metrics | {"reward": batch.reward}
+
+
+whole_content = session.Run.content.fget
+
+
+def content_without_optimizer(run):
+    """A save of the parameters, as most are."""
+    content = whole_content(run)
+    state = content["state"]
+    return content | {"state": state.replace(opt_state=jax.tree.map(jnp.zeros_like, state.opt_state))}
 
 
 def our_clip(bound):

@@ -37,6 +37,8 @@ def check(algorithm: Any) -> None:
         value = getattr(algorithm, field.name)
         if "low" in field.metadata and not isinstance(value, jax.core.Tracer):
             _check_kind(field.name, types[field.name], value)
+            if field.name == "network" and value is not None:
+                _check_network(value)
             if types[field.name] in (int, float, tuple[int, ...]):
                 _check_range(field, value)
     supported = getattr(algorithm, "action_spaces", None)
@@ -63,6 +65,13 @@ def _check_kind(name: str, kind: Any, value: Any) -> None:
         words = {float: "a number", int: "an integer", bool: "True or False", str: "a string"}
         words[tuple[int, ...]] = "a tuple of integers"
         raise TypeError(f"{name}={value!r} must be {words.get(kind, 'a function')}")
+
+
+def _check_network(value: Any) -> None:
+    if isinstance(value, type):
+        raise TypeError(f"network: {value.__name__} is a class; pass an instance of it")
+    if not hasattr(value, "init") or not hasattr(value, "apply"):
+        raise TypeError(f"network={value!r} is no network, which is a linen module with init and apply")
 
 
 def _check_range(field: Any, value: Any) -> None:

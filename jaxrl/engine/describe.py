@@ -1,9 +1,11 @@
 """An algorithm in words: what `config.json` holds, so that a run can be checked and found again."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,8 @@ import numpy as np
 
 from jaxrl import envs
 from jaxrl.engine.checkpoint import write_json
-from jaxrl.engine.names import ALGORITHMS, CHOICES, known_name, name_of
-from jaxrl.types import field_types
+from jaxrl.engine.names import ALGORITHMS, CHOICES, full_name, name_of
+from jaxrl.types import field_types, steps_per_update
 
 CONFIG = "config.json"
 
@@ -21,29 +23,42 @@ CONFIG = "config.json"
 def describe(algorithm: Any) -> dict[str, Any]:
     """Algorithm and fields as JSON: numbers as they are, functions and environments by name, arrays by digest."""
     fields = {field.name: _value(field.name, getattr(algorithm, field.name)) for field in dataclasses.fields(algorithm)}
-    name = name_of(type(algorithm), ALGORITHMS)
-    return {"algorithm": name, "steps_per_update": getattr(algorithm, "steps_per_update", 1), "fields": fields}
+    name = name_of(type(algorithm), ALGORITHMS) or full_name(type(algorithm))
+    return {"algorithm": name, "steps_per_update": steps_per_update(algorithm), "fields": fields}
 
 
 def new_directory(directory: Path) -> Path:
     """Create the directory of a new run.
 
     Raises:
-      ValueError: if it holds anything.
+      ValueError: if it holds anything but a run that was killed before its first save.
     """
     if directory.is_file():
         raise ValueError(f"out={directory} is a file; choose another directory")
-    saves = (directory / "checkpoints").glob("*")
-    if (directory / CONFIG).exists() and not any(save.name.isdigit() for save in saves):
-        return directory  # killed before its first save: nothing is lost
-    if directory.exists() and any(directory.iterdir()):
-        held = "another run" if (directory / CONFIG).exists() else "other files"
-        raise ValueError(f"out={directory} holds {held}; choose another directory, or resume it to go on")
+    if _never_began(directory):
+        return directory  # nothing is lost
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        held = any(directory.iterdir())
     except OSError as error:
         raise ValueError(f"out={directory} cannot be made: {error.strerror}; choose another directory") from None
+    if held:
+        what = "another run" if (directory / CONFIG).exists() else "other files"
+        raise ValueError(f"out={directory} holds {what}; choose another directory, or resume it to go on")
+    if not os.access(directory, os.W_OK):
+        raise ValueError(f"out={directory} cannot be written to; choose another directory")
     return directory
+
+
+def _never_began(directory: Path) -> bool:
+    """Whether the directory holds a run without a save and without a record."""
+    try:
+        read(directory)
+    except ValueError:
+        return False
+    metrics = directory / "metrics.jsonl"
+    saved = any(save.name.isdigit() for save in (directory / "checkpoints").glob("*"))
+    return not saved and not (metrics.exists() and metrics.stat().st_size)
 
 
 def write(directory: Path, algorithm: Any, extra: dict[str, Any]) -> None:
@@ -101,9 +116,10 @@ def environment(saved: dict[str, Any]) -> tuple[str, dict[str, Any]]:
       ValueError: if it was not made by `jaxrl.envs.make`.
     """
     env = saved["fields"].get("env")
-    if not isinstance(env, dict):
+    if not isinstance(env, dict) or "name" not in env:
+        what = env["unnamed"] if isinstance(env, dict) and "unnamed" in env else env
         raise ValueError(
-            f"env: {env or 'this algorithm'} was not made by jaxrl.envs.make, so it has no name to make it again by; "
+            f"env: {what or 'this algorithm'} was not made by jaxrl.envs.make, so it has no name to make it again by; "
             "use jaxrl.fit(algorithm, resume=...) with the algorithm itself"
         )
     return env["name"], {key: decode(None, option) for key, option in env["options"].items()}
@@ -132,10 +148,16 @@ def _value(name: str, value: Any) -> Any:
     leaves, structure = jax.tree.flatten(value)
     numbers = all(isinstance(leaf, bool | int | float | np.ndarray | np.generic | jax.Array) for leaf in leaves)
     if callable(value) or not numbers:  # functions, networks, an environment that the user made
-        table = CHOICES.get(name, {})
-        unnamed_network = hasattr(value, "scope") and known_name(value, table) is None
-        return {"network": repr(value)} if unnamed_network else name_of(value, table)
+        return name_of(value, CHOICES.get(name, {})) or {"unnamed": _unnamed(value)}
     digest = hashlib.sha256(str(structure).encode())
     for leaf in leaves:
         digest.update(np.asarray(leaf).tobytes())
     return {"sha256": digest.hexdigest()[:16]}
+
+
+def _unnamed(value: Any) -> str:
+    """A description that another process gives again; no address in memory."""
+    if isinstance(value, functools.partial):
+        parts = [_unnamed(value.func), *map(repr, value.args), *(f"{k}={v!r}" for k, v in value.keywords.items())]
+        return f"partial({', '.join(parts)})"
+    return repr(value) if hasattr(value, "scope") else full_name(value)  # a linen module tells its fields

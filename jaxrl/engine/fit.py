@@ -1,5 +1,6 @@
 """A training run as a process: progress, logs, evaluations, saves, resume."""
 
+import contextlib
 import dataclasses
 import logging
 import math
@@ -18,6 +19,7 @@ from jaxrl.engine.logging import JsonlLogger, Logger, ProgressLogger, summarize
 from jaxrl.engine.programs import evaluate_seeds, updates
 from jaxrl.engine.session import Run, open_run, whole_number
 from jaxrl.engine.signals import stop_signals
+from jaxrl.types import steps_per_update
 
 LOGS_PER_RUN = 100
 
@@ -36,7 +38,7 @@ class Fit:
     alive: np.ndarray
     """bool `[]` or `[K]`: False for a seed that became non-finite; its state is the last finite one."""
     compile_seconds: float
-    """Tracing, lowering and compiling."""
+    """Initialization, and tracing, lowering and compiling of the training program (not of the evaluation's)."""
     run_seconds: float
     """Training without compilation, evaluation and saving."""
     steps_per_second: float
@@ -52,8 +54,8 @@ def fit(
     *,
     out: str | Path | None = None,
     resume: str | Path | None = None,
-    evaluate_every: int = 0,
-    save_every: int = 0,
+    evaluate_every: int | None = None,
+    save_every: int | None = None,
     loggers: Sequence[Logger] | None = None,
 ) -> Fit:
     """Train with progress, logs, evaluations and saves; the same bits as `train(algorithm, key, num_updates)`.
@@ -67,8 +69,9 @@ def fit(
       num_updates: updates in all; None with `resume` takes the saved number.
       out: directory for `config.json`, `metrics.jsonl` and `checkpoints/`; None writes nothing.
       resume: directory of an earlier run to go on from, with the same algorithm.
-      evaluate_every: updates between evaluations of 16 episodes, and one at the end; 0 makes none.
-      save_every: updates between saves; 0 saves at the end only.
+      evaluate_every: updates between evaluations of 16 episodes, and one at the end; 0 makes none. None takes the
+        saved number with `resume`, and is 0 otherwise.
+      save_every: updates between saves; 0 saves at the end only. None as above.
       loggers: take the records; None shows a progress line. With `out`, `metrics.jsonl` is written besides.
 
     Returns:
@@ -85,10 +88,8 @@ def fit(
       (2,)
     """
     check(algorithm)
-    intervals = {
-        "evaluate_every": whole_number("evaluate_every", evaluate_every),
-        "save_every": whole_number("save_every", save_every),
-    }
+    given = {"evaluate_every": evaluate_every, "save_every": save_every}
+    intervals = {name: whole_number(name, value) for name, value in given.items() if value is not None}
     if evaluate_every and not hasattr(algorithm, "act"):
         raise TypeError(f"evaluate_every: {type(algorithm).__name__} has no method act to evaluate with; leave it at 0")
     chosen: list[Logger] = [ProgressLogger()] if loggers is None else list(loggers)
@@ -96,15 +97,13 @@ def fit(
         run_, start = open_run(algorithm, key, num_updates, out, resume, intervals)
         if run_.directory is not None:
             chosen.append(JsonlLogger(run_.directory))
-        try:
+        with contextlib.ExitStack() as stack:
+            if run_.checkpoints is not None:
+                stack.callback(run_.checkpoints.close)
             for logger in chosen:
                 logger.begin(start, run_.num_updates)
-            return _train(algorithm, run_, start, _Schedule(**intervals, loggers=chosen, stop=stop))
-        finally:
-            for logger in chosen:
-                logger.close()
-            if run_.checkpoints is not None:
-                run_.checkpoints.close()
+                stack.callback(logger.close)  # only what has begun
+            return _train(algorithm, run_, start, _Schedule(**run_.intervals, loggers=chosen, stop=stop))
 
 
 @dataclasses.dataclass
@@ -117,8 +116,8 @@ class _Schedule:
 
 def _train(algorithm: Any, run_: Run, start: int, schedule: _Schedule) -> Fit:
     """The host loop: chunks of updates, and between them everything else."""
-    began, update = time.perf_counter(), start
-    steps_per_update = getattr(algorithm, "steps_per_update", 1)
+    began, update = time.perf_counter() - run_.seconds_before, start
+    steps_each = steps_per_update(algorithm)
     history: list[dict[str, np.ndarray]] = []
     evaluations: list[dict[str, Any]] = []
     longest = max(1, math.ceil(run_.num_updates / LOGS_PER_RUN))
@@ -129,9 +128,9 @@ def _train(algorithm: Any, run_: Run, start: int, schedule: _Schedule) -> Fit:
         metrics = _run_chunk(algorithm, run_, update, length, longest)
         update += length
         history.append(metrics)
-        steps = update * steps_per_update
+        steps = update * steps_each
         position = {"update": update, "env_steps": steps, "seconds": time.perf_counter() - began}
-        speed = length * steps_per_update * run_.alive.size / (run_.run_seconds - seconds)
+        speed = length * steps_each * run_.alive.size / (run_.run_seconds - seconds)
         _log(schedule.loggers, position | summarize(metrics) | {"steps_per_second": speed})
         last = update == run_.num_updates
         if schedule.evaluate_every and (last or update % schedule.evaluate_every == 0):
@@ -142,7 +141,7 @@ def _train(algorithm: Any, run_: Run, start: int, schedule: _Schedule) -> Fit:
         if schedule.save_every and update % schedule.save_every == 0:
             run_.save(update)
     run_.save(update)
-    steps = (update - start) * steps_per_update * run_.alive.size
+    steps = (update - start) * steps_each * run_.alive.size
     return Fit(
         state=run_.state,
         metrics=_stack(history, np.concatenate),
@@ -186,21 +185,32 @@ def _compilations() -> int:
 
 
 def _report_non_finite(run_: Run, metrics: dict[str, np.ndarray], died: np.ndarray, update: int, length: int) -> None:
-    """Name the update and the metrics; end the run if no seed is left."""
-    bad = {name: ~np.isfinite(values) & died for name, values in metrics.items()}
-    names = [name for name, flags in bad.items() if flags.any()]
-    first = [np.argmax(flags.reshape(len(flags), -1).any(axis=1)) for flags in bad.values() if flags.any()]
-    number = update + 1 + int(min(first, default=length - 1))
-    what = f"update {number}: the state is no longer finite" + (f" (first seen in {', '.join(names)})" if names else "")
+    """Name the update and the metrics of each seed that died; end the run if no seed is left."""
     if (np.asarray(run_.alive) & ~died).any():
-        seeds = ", ".join(map(str, np.flatnonzero(died)))
-        logging.getLogger("jaxrl").warning("%s in seed %s; it is frozen and left out, the others go on", what, seeds)
+        for seed in np.flatnonzero(died):
+            what = _where({name: values[:, seed] for name, values in metrics.items()}, update, length)
+            logging.getLogger("jaxrl").warning("%s in seed %d; it is frozen and left out, the others go on", what, seed)
         return
+    if died.ndim:
+        metrics = {name: values[:, died].sum(axis=1) for name, values in metrics.items()}  # NaN where any of them is
+    what = _where(metrics, update, length)
     last = run_.checkpoints.last if run_.checkpoints else None
     where = (
         f"the last good save is update {last} in {run_.directory}" if last is not None else "no save was made before"
     )
     raise FloatingPointError(f"{what}; it was not saved, {where}; lower learning_rate or max_grad_norm")
+
+
+def _where(metrics: dict[str, np.ndarray], update: int, length: int) -> str:
+    """When a seed with metrics `[n]` left the numbers, as far as its metrics tell."""
+    first = {
+        name: int(np.argmax(~np.isfinite(values))) for name, values in metrics.items() if not np.isfinite(values).all()
+    }
+    if not first:
+        between = f"{update + 1}" if length == 1 else f"{update + 1} to {update + length}"
+        return f"update {between}: the state is no longer finite"
+    seen = [name for name, index in first.items() if index == min(first.values())]
+    return f"update {update + 1 + min(first.values())}: the state is no longer finite (first seen in {', '.join(seen)})"
 
 
 def _log(loggers: Sequence[Logger], record: dict[str, Any]) -> None:

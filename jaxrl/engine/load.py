@@ -61,7 +61,7 @@ def rebuild(saved: dict[str, Any]) -> Any:
 def _field(name: str, kind: Any, value: Any) -> Any:
     if isinstance(value, dict):
         raise ValueError(
-            f"{name}: arrays and networks are not in config.json; "
+            f"{name}: arrays, and functions and networks without a name, are not in config.json; "
             "use jaxrl.fit(algorithm, resume=...) with the algorithm itself"
         )
     if isinstance(value, str) and kind not in (str, float):

@@ -77,15 +77,17 @@ class TensorBoardLogger:
             raise ModuleNotFoundError(
                 "tensorboard: event files need the package tensorboardX; install jaxrl[tensorboard]"
             ) from None
-        self._make_writer = lambda: tensorboardX.SummaryWriter(str(directory))
+        self._open = lambda step: tensorboardX.SummaryWriter(str(directory), purge_step=step)
+        self._writer: Any = None
 
     def begin(self, start: int, num_updates: int) -> None:
-        """Open the file: not before, since it makes the directory."""
+        """Open nothing yet: the first record says from which step on an earlier file is void."""
         del start, num_updates
-        self._writer = self._make_writer()
 
     def log(self, record: Record) -> None:
         """Write every number of the record."""
+        if self._writer is None:
+            self._writer = self._open(record["env_steps"])
         for name, value in record.items():
             numbers = np.asarray(_finite(value), dtype=np.float64)
             if name not in ("update", "env_steps") and not np.all(np.isnan(numbers)):
@@ -93,7 +95,8 @@ class TensorBoardLogger:
 
     def close(self) -> None:
         """Flush and close the file."""
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
 
 
 class ProgressLogger:

@@ -1,6 +1,7 @@
 """Names: the one table from which the command line and saved runs take algorithms, functions and networks."""
 
 import importlib
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,19 +23,20 @@ _own: dict[int, tuple[Any, str]] = {}
 """What `resolve` imported, and the name it was asked for, by identity."""
 
 
-def known_name(value: Any, table: Mapping[str, Any]) -> str | None:
-    """The name under which the table has a value, or `resolve` got it; None for any other."""
+def name_of(value: Any, table: Mapping[str, Any]) -> str | None:
+    """The name by which `resolve` gives this very object: of the table, or `MODULE:NAME`; None if there is none."""
     for name, entry in table.items():
         if entry is value:
             return name
-    return _own[id(value)][1] if id(value) in _own else None
+    if id(value) in _own:
+        return _own[id(value)][1]
+    module = sys.modules.get(getattr(value, "__module__", None) or "")
+    found = getattr(module, getattr(value, "__qualname__", ""), None)
+    return full_name(value) if found is value else None
 
 
-def name_of(value: Any, table: Mapping[str, Any]) -> str:
-    """The known name of a function or class, or `MODULE:NAME`."""
-    known = known_name(value, table)
-    if known is not None:
-        return known
+def full_name(value: Any) -> str:
+    """`MODULE:NAME` of a function or class, or of a value's class."""
     named = value if hasattr(value, "__qualname__") else type(value)
     return f"{named.__module__}:{named.__qualname__}"
 

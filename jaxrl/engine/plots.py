@@ -44,7 +44,7 @@ def save_curve(directory: Path, title: str) -> Path | None:
     return path
 
 
-def save_episode(algorithm: Any, state: Any, key: jax.Array, path: Path, max_frames: int = 500) -> int:
+def save_episode(algorithm: Any, state: Any, key: jax.Array, path: Path, max_frames: int = 500) -> tuple[int, bool]:
     """Play one episode with `algorithm.act` and save it as an animated GIF.
 
     Args:
@@ -55,7 +55,7 @@ def save_episode(algorithm: Any, state: Any, key: jax.Array, path: Path, max_fra
       max_frames: the animation ends there, the episode too.
 
     Returns:
-      Number of frames.
+      Number of frames, and whether the episode ended within them.
     """
     env, env_params = algorithm.env, algorithm.env_params
     reset_key, steps_key = jax.random.split(key)
@@ -67,15 +67,16 @@ def save_episode(algorithm: Any, state: Any, key: jax.Array, path: Path, max_fra
         action = algorithm.act(state, obs, act_key)
         return envs.step(env, env_params, jax.random.split(env_key, 1), obs, env_state, action)
 
-    frames, total = [], 0.0
+    frames, total, done = [], 0.0, False
     for time in range(max_frames):
         frames.append((jax.device_get(obs), jax.device_get(env_state), total))
         obs, env_state, transition = step(obs, env_state, jax.random.fold_in(steps_key, time))
         total += float(transition.reward[0])
-        if bool(transition.done[0]):
+        done = bool(transition.done[0])
+        if done:
             break
     _animate(env, env_params, [(*jax.tree.map(lambda x: x[0], frame[:2]), frame[2]) for frame in frames], path)
-    return len(frames)
+    return len(frames), done
 
 
 def _animate(env: Any, env_params: Any, frames: list[tuple[Any, Any, float]], path: Path) -> None:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl.engine.evaluate import evaluate
-from jaxrl.engine.train import split_run_key
+from jaxrl.engine.train import split_run_key, update_key
 
 EVALUATION_EPISODES = 16
 _EVALUATION_STREAM = 0x7FFFFFFF  # folded into the run's key; update numbers stay below
@@ -41,7 +41,7 @@ def updates(
     def one(state: Any, key: jax.Array) -> tuple[Any, Any, jax.Array]:
         def body(index: jax.Array, carry: tuple[Any, Any]) -> tuple[Any, Any]:
             state, history = carry
-            state, metrics = algorithm.update(state, jax.random.fold_in(key, start + index))
+            state, metrics = algorithm.update(state, update_key(key, start + index))
             return state, jax.tree.map(lambda x, row: row.at[index].set(x), metrics, history)
 
         shapes = jax.eval_shape(algorithm.update, state, key)[1]
@@ -87,7 +87,7 @@ def evaluate_seeds(algorithm: Any, state: Any, key: jax.Array, alive: jax.Array,
     return {
         "return": mean(episodes.returns),
         "length": mean(episodes.lengths),
-        "finished": finished.mean(axis=-1),
+        "finished": np.where(np.asarray(alive), finished.mean(axis=-1), np.nan),
     }
 
 

@@ -13,7 +13,10 @@ import numpy as np
 
 from jaxrl.engine import describe
 from jaxrl.engine.checkpoint import Checkpoints, write_json
+from jaxrl.engine.logging import read_jsonl
 from jaxrl.engine.programs import initialize, split_keys
+
+NO_INTERVALS = {"evaluate_every": 0, "save_every": 0}
 
 
 @dataclasses.dataclass
@@ -24,10 +27,14 @@ class Run:
     """Data of the key that the run was given: a resume with another key is refused."""
     run_key: jax.Array
     num_updates: int
+    intervals: dict[str, int]
+    """`evaluate_every` and `save_every`."""
     state: Any
     alive: jax.Array
     directory: Path | None
     checkpoints: Checkpoints | None
+    seconds_before: float = 0.0
+    """Seconds that the record of the last save had reached."""
     compile_seconds: float = 0.0
     run_seconds: float = 0.0
 
@@ -52,11 +59,16 @@ def open_run(
 ) -> tuple[Run, int]:
     """A new run, or a saved one and its number of updates."""
     if resume is not None:
-        return _resume(algorithm, key, num_updates, Path(resume), out)
+        if out is not None and Path(out) != Path(resume):
+            raise ValueError(f"out={out}: a resumed run goes on in its own directory; leave out away")
+        return _resume(algorithm, key, num_updates, Path(resume), intervals)
     if key is None or num_updates is None:
         raise ValueError("key, num_updates: a new run needs both; only resume=DIR takes them from the save")
     _check_key(key)
     num_updates = whole_number("num_updates", num_updates)
+    one_key = jax.eval_shape(lambda: jax.random.key(0, impl=jax.random.key_impl(key)))
+    # What cannot be traced compiles nothing and writes nothing.
+    jax.eval_shape(algorithm.update, jax.eval_shape(algorithm.init, one_key), one_key)
     directory = None if out is None else describe.new_directory(Path(out))
     began = time.perf_counter()
     given_key = np.asarray(jax.random.key_data(key))
@@ -65,9 +77,11 @@ def open_run(
     if not np.all(finite):
         raise FloatingPointError("the initial state is not finite; look at params and the environment's reset")
     seconds = time.perf_counter() - began
-    run_ = Run(given_key, run_key, num_updates, state, jnp.ones(key.shape, bool), directory, None, seconds)
+    intervals = NO_INTERVALS | intervals
+    run_ = Run(
+        given_key, run_key, num_updates, intervals, state, jnp.ones(key.shape, bool), directory, None, 0.0, seconds
+    )
     if directory is not None:
-        jax.eval_shape(algorithm.update, *_one_seed(state, run_key))  # what cannot be traced writes nothing
         shape, impl = list(key.shape), str(jax.random.key_impl(key))
         about = {"num_updates": num_updates, "key_shape": shape, "key_impl": impl}
         describe.write(directory, algorithm, about | intervals)
@@ -96,15 +110,9 @@ def _check_key(key: Any) -> None:
         raise TypeError("key: must be a key of jax.random.key, or [K] of them for K seeds")
 
 
-def _one_seed(state: Any, run_key: jax.Array) -> tuple[Any, jax.Array]:
-    return jax.tree.map(lambda x: x[0], (state, run_key)) if run_key.ndim else (state, run_key)
-
-
 def _resume(
-    algorithm: Any, key: jax.Array | None, num_updates: int | None, directory: Path, out: Any
+    algorithm: Any, key: jax.Array | None, num_updates: int | None, directory: Path, intervals: dict[str, int]
 ) -> tuple[Run, int]:
-    if out is not None and Path(out) != directory:
-        raise ValueError(f"out={out}: a resumed run goes on in its own directory; leave out away")
     saved = describe.read(directory)
     describe.check_same(algorithm, saved)
     content, start = restore(algorithm, directory, saved)
@@ -115,9 +123,17 @@ def _resume(
     total = saved["num_updates"] if num_updates is None else whole_number("num_updates", num_updates)
     if total < start:
         raise ValueError(f"num_updates={total} is less than the {start} updates that {directory} holds")
-    if total != saved["num_updates"]:
-        write_json(directory / describe.CONFIG, saved | {"num_updates": total})
-    return Run(**content, num_updates=total, directory=directory, checkpoints=Checkpoints(directory)), start
+    intervals = NO_INTERVALS | {name: saved[name] for name in NO_INTERVALS if name in saved} | intervals
+    changed = saved | {"num_updates": total} | intervals
+    if changed != saved:
+        write_json(directory / describe.CONFIG, changed)
+    if key is not None and key.ndim:  # seeds live where the keys do
+        content |= {name: jax.device_put(content[name], key.sharding) for name in ("state", "alive", "run_key")}
+    records = [record for record in read_jsonl(directory / "metrics.jsonl") if record["update"] <= start]
+    checkpoints = Checkpoints(directory)
+    run_ = Run(**content, num_updates=total, intervals=intervals, directory=directory, checkpoints=checkpoints)
+    run_.seconds_before = records[-1]["seconds"] if records else 0.0
+    return run_, start
 
 
 def restore(algorithm: Any, directory: Path, saved: Any) -> tuple[dict[str, Any], int]:

@@ -29,7 +29,7 @@ def run(
     """
 
     def body(state: State, index: jax.Array) -> tuple[State, Metrics]:
-        return algorithm.update(state, jax.random.fold_in(key, index))
+        return algorithm.update(state, update_key(key, index))
 
     return jax.lax.scan(body, state, jnp.asarray(start, jnp.int32) + jnp.arange(num_updates, dtype=jnp.int32))
 
@@ -56,6 +56,11 @@ def train(algorithm: Algorithm[State], key: jax.Array, num_updates: int) -> tupl
     """
     init_key, run_key = split_run_key(key)
     return run(algorithm, algorithm.init(init_key), run_key, num_updates)
+
+
+def update_key(key: jax.Array, index: jax.Array) -> jax.Array:
+    """The key of update `index` of a run: whatever piece of the run makes it, `run` or a chunk of `fit`."""
+    return jax.random.fold_in(key, index)
 
 
 def split_run_key(key: jax.Array) -> Any:

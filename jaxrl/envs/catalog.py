@@ -5,6 +5,9 @@ import inspect
 import weakref
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+
 _origins: weakref.WeakKeyDictionary[Any, tuple[str, dict[str, Any]]] = weakref.WeakKeyDictionary()
 
 
@@ -40,7 +43,11 @@ def make(name: str, **options: Any) -> tuple[Any, Any]:
         raise ValueError(f"env: unknown environment {name!r}; {nearest(name, environment_names())}")
     signature = inspect.signature(_registry[name]).parameters
     constructor = {key: value for key, value in options.items() if key in signature}
-    env, env_params = gymnax.make(name, **constructor)
+    try:
+        env, env_params = gymnax.make(name, **constructor)
+    except Exception as error:  # gymnax asserts, or downloads
+        given = " ".join(f"env.{key}={value!r}" for key, value in constructor.items())
+        raise ValueError(f"env: {name} cannot be made {given and f'with {given} '}({error!r})") from error
     changes = {key: value for key, value in options.items() if key not in constructor}
     fields = list(getattr(env_params, "__dataclass_fields__", {}))
     for key in changes:
@@ -50,8 +57,20 @@ def make(name: str, **options: Any) -> tuple[Any, Any]:
         default = getattr(env_params, key)
         if isinstance(default, int | float) and not isinstance(value, int | float):
             raise ValueError(f"env.{key}={value!r} must be a number, as its default {default} is")
+        if hasattr(default, "shape"):
+            changes[key] = _array_like(key, value, default)
     _origins[env] = (name, options)
     return env, env_params.replace(**changes) if changes else env_params
+
+
+def _array_like(key: str, value: Any, default: Any) -> jax.Array:
+    try:
+        array = jnp.asarray(value, default.dtype)
+    except (TypeError, ValueError):
+        array = None
+    if array is None or array.shape != default.shape:
+        raise ValueError(f"env.{key}={value!r} must be numbers of shape {default.shape}, as its default is")
+    return array
 
 
 def origin(env: Any) -> tuple[str, dict[str, Any]] | None:

@@ -19,6 +19,10 @@ class Head(nn.Module):
 
     Args:
       num_outputs: width of the output.
+
+    Example:
+      >>> Head(2).init_with_output(jax.random.key(0), jax.numpy.ones((3, 4)))[0].shape
+      (3, 2)
     """
 
     num_outputs: int
@@ -43,6 +47,15 @@ class ActorCritic(nn.Module):
       critic: torso of the value; None shares the policy's.
 
     Maps observations `[B, ...]` to a distribution over `[B]` or `[B, A]` and values `[B]`.
+
+    Example:
+      >>> model = ActorCritic(2, True, MLP((8,)), MLP((8,)))
+      >>> (policy, value), _ = model.init_with_output(jax.random.key(0), jax.numpy.zeros((5, 3)))
+      >>> policy.logits.shape, value.shape
+      ((5, 2), (5,))
+
+    Source: Huang et al. (2022), The 37 Implementation Details of Proximal Policy Optimization, separate networks
+    (detail 13) and the state-independent log-deviation of continuous actions; the zero heads are our own.
     """
 
     num_actions: int
@@ -77,6 +90,15 @@ def default_actor_critic(obs_space: Any, action_space: Any, hidden_sizes: tuple[
 
     Raises:
       TypeError: if the observation is a dict or tuple, which only a network of your own can read.
+
+    Example:
+      >>> import gymnax
+      >>> env, env_params = gymnax.make("CartPole-v1")
+      >>> spaces = env.observation_space(env_params), env.action_space(env_params)
+      >>> default_actor_critic(*spaces, hidden_sizes=(64, 64)).num_actions
+      2
+
+    Source: our own choice among networks of this package.
     """
     discrete = hasattr(action_space, "n")
     num_actions = action_space.n if discrete else int(np.prod(action_space.shape))

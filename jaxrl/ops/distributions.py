@@ -12,6 +12,11 @@ class Categorical:
     Args:
       logits: `[..., A]` unnormalized log-probabilities; -inf masks an action.
 
+    Example:
+      >>> policy = Categorical(jnp.array([0.0, 0.0, -jnp.inf]))
+      >>> print(policy.log_prob(jnp.array(1)), policy.entropy())
+      -0.6931472 0.6931472
+
     Source: Sutton & Barto (2018), Reinforcement Learning, 2nd ed., section 13.1, eq. 13.2.
     """
 
@@ -46,6 +51,11 @@ class Gaussian:
     Args:
       mean: `[..., A]`.
       log_std: `[..., A]` logarithm of the standard deviation.
+
+    Example:
+      >>> policy = Gaussian(jnp.zeros(2), jnp.zeros(2))
+      >>> policy.sample(jax.random.key(0)).shape, policy.mode().tolist()
+      ((2,), [0.0, 0.0])
 
     Source: Sutton & Barto (2018), Reinforcement Learning, 2nd ed., section 13.7, eq. 13.19.
     """

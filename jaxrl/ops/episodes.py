@@ -7,14 +7,14 @@ import jax.numpy as jnp
 
 @flax.struct.dataclass
 class EpisodeStatistics:
-    """Return and length so far of the episodes in progress, float32 `[N]` each."""
+    """Return and length so far of the episodes in progress, float32 `[N]` each. Source: our own bookkeeping."""
 
     return_: jax.Array
     length: jax.Array
 
 
 def init_episodes(num_envs: int) -> EpisodeStatistics:
-    """Episodes that have just begun, `[num_envs]`."""
+    """Episodes that have just begun, `[num_envs]`. Source: our own bookkeeping."""
     return EpisodeStatistics(jnp.zeros(num_envs), jnp.zeros(num_envs))
 
 
@@ -34,6 +34,14 @@ def episode_metrics(
     Returns:
       The episodes in progress after it, and `episode_return_sum`, `episode_length_sum` and `episodes`, float32 `[]`.
       Divide the sums by `episodes` over a window of your choice; where that is zero there is no mean.
+
+    Example:
+      >>> reward, done = jnp.ones((3, 1)), jnp.array([[False], [True], [False]])
+      >>> episode, metrics = episode_metrics(init_episodes(1), reward, done)
+      >>> float(metrics["episode_return_sum"]), float(metrics["episodes"]), float(episode.length[0])
+      (2.0, 1.0, 1.0)
+
+    Source: our own bookkeeping.
     """
     steps = jnp.arange(len(reward))[:, None]
     last_done = jnp.max(jnp.where(done, steps, -1), axis=0)  # -1: no episode ended

@@ -21,6 +21,10 @@ def ppo_clip(ratio: jax.Array, advantage: jax.Array, clip: jax.Array | float) ->
     Raises:
       AssertionError: if the shapes differ: `[B, 1]` against `[B]` would be `[B, B]` losses in silence.
 
+    Example:
+      >>> ppo_clip(jnp.array([1.5, 0.5]), jnp.array([1.0, 1.0]), 0.25).tolist()
+      [-1.25, -0.5]
+
     Source: Schulman et al. (2017), Proximal Policy Optimization Algorithms, arXiv:1707.06347, eq. 7.
     """
     chex.assert_equal_shape([ratio, advantage])
@@ -43,6 +47,10 @@ def clipped_value_loss(value: jax.Array, old_value: jax.Array, target: jax.Array
 
     Raises:
       AssertionError: if the shapes differ: `[B, 1]` against `[B]` would be `[B, B]` losses in silence.
+
+    Example:
+      >>> clipped_value_loss(jnp.array([2.0]), jnp.array([0.0]), jnp.array([2.0]), 1.0).tolist()  # moved too far
+      [0.5]
 
     Source: Huang et al. (2022), The 37 Implementation Details of Proximal Policy Optimization, detail 9.
     """

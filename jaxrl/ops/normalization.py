@@ -15,6 +15,8 @@ class RunningStatistics:
       count: float32 `[]`, number of samples.
       mean: pytree of float32 `[*shape]`.
       variance: pytree of float32 `[*shape]`, biased (divided by `count`); one before the first sample.
+
+    Source: as `update_statistics`.
     """
 
     count: jax.Array
@@ -26,7 +28,9 @@ def init_statistics(example: Any) -> RunningStatistics:
     """Statistics of nothing: mean zero, variance one, so that `normalize` changes nothing.
 
     Args:
-      example: a pytree of arrays with the shape of one sample.
+      example: a pytree of arrays with the shape of one sample, `[*shape]`.
+
+    Source: our own convention for the empty case.
     """
     zeros = jax.tree.map(lambda x: jnp.zeros(jnp.shape(x), jnp.float32), example)
     return RunningStatistics(jnp.zeros((), jnp.float32), zeros, jax.tree.map(jnp.ones_like, zeros))
@@ -41,6 +45,11 @@ def update_statistics(statistics: RunningStatistics, batch: Any) -> RunningStati
 
     Returns:
       The statistics of both together.
+
+    Example:
+      >>> statistics = update_statistics(init_statistics(jnp.zeros(())), jnp.array([1.0, 3.0]))
+      >>> float(statistics.mean), float(statistics.variance)
+      (2.0, 1.0)
 
     Source: Chan, Golub & LeVeque (1979), Updating Formulae and a Pairwise Algorithm for Computing Sample
     Variances, eq. 2.1.
@@ -72,6 +81,13 @@ def normalize(statistics: RunningStatistics, x: Any, *, clip: float = 10.0) -> A
 
     Returns:
       Pytree of float32 `[..., *shape]`.
+
+    Example:
+      >>> normalize(RunningStatistics(jnp.array(9.0), jnp.array(1.0), jnp.array(4.0)), jnp.array([3.0, 99.0])).tolist()
+      [1.0, 10.0]
+
+    Source: Huang et al. (2022), The 37 Implementation Details of Proximal Policy Optimization, observation
+    normalization and clipping of continuous control.
     """
 
     def scale(x: jax.Array, mean: jax.Array, variance: jax.Array) -> jax.Array:
@@ -89,6 +105,8 @@ class RewardScaling:
     Args:
       statistics: of the discounted sums of rewards.
       discounted_sum: float32 `[N]`, the sums in progress.
+
+    Source: as `scale_rewards`.
     """
 
     statistics: RunningStatistics
@@ -96,7 +114,7 @@ class RewardScaling:
 
 
 def init_reward_scaling(num_envs: int) -> RewardScaling:
-    """Scaling before the first reward of `num_envs` environments."""
+    """Scaling before the first reward of `num_envs` environments, sums `[num_envs]`. Source: as `scale_rewards`."""
     return RewardScaling(init_statistics(jnp.zeros(())), jnp.zeros(num_envs))
 
 
@@ -114,6 +132,11 @@ def scale_rewards(
 
     Returns:
       Scaled rewards `[T, N]`, and what to pass with the next batch.
+
+    Example:
+      >>> reward, done = jnp.array([[3.0], [-3.0]]), jnp.array([[True], [True]])  # sums 3 and -3: deviation 3
+      >>> print(scale_rewards(init_reward_scaling(1), reward, done, 0.99)[0].ravel())
+      [ 1. -1.]
 
     Source: Engstrom et al. (2020), Implementation Matters in Deep Policy Gradients, arXiv:2005.12729,
     "reward scaling". Deviations: the sum restarts at episode ends, and all rewards of a batch are divided alike.
@@ -137,6 +160,12 @@ def discounted_sums(
 
     Returns:
       What to pass as `initial` next time `[...]`, and the sums `[T, ...]`.
+
+    Example:
+      >>> discounted_sums(jnp.zeros(()), jnp.ones(3), jnp.array([False, True, False]), 0.5)[1].tolist()
+      [1.0, 1.5, 1.0]
+
+    Source: Engstrom et al. (2020), Implementation Matters in Deep Policy Gradients, arXiv:2005.12729, Algorithm 1.
     """
 
     def step(carry: jax.Array, inputs: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:

@@ -8,7 +8,16 @@ def adam(learning_rate: jax.Array | float) -> optax.GradientTransformation:
     """Adam with ε = 1e-5, the field's choice for policy gradients.
 
     Args:
-      learning_rate: step size, may be traced.
+      learning_rate: step size `[]`, may be traced.
+
+    Returns:
+      A transformation of gradients of any shape.
+
+    Example:
+      >>> optimizer = adam(0.1)
+      >>> updates, _ = optimizer.update(jax.numpy.ones(2), optimizer.init(jax.numpy.zeros(2)))
+      >>> bool(abs(updates + 0.1).max() < 1e-5)  # the first step has the size of the learning rate
+      True
 
     Source: Kingma & Ba (2015), arXiv:1412.6980; ε after Huang et al. (2022), The 37 Implementation Details, detail 3.
     """
@@ -19,6 +28,16 @@ def sgd(learning_rate: jax.Array | float) -> optax.GradientTransformation:
     """Plain gradient descent.
 
     Args:
-      learning_rate: step size, may be traced.
+      learning_rate: step size `[]`, may be traced.
+
+    Returns:
+      A transformation of gradients of any shape.
+
+    Example:
+      >>> updates, _ = sgd(0.5).update(jax.numpy.ones(2), sgd(0.5).init(jax.numpy.zeros(2)))
+      >>> updates.tolist()
+      [-0.5, -0.5]
+
+    Source: Robbins & Monro (1951), A Stochastic Approximation Method.
     """
     return optax.sgd(learning_rate)

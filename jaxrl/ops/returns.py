@@ -69,6 +69,15 @@ def generalized_advantages(
     Returns:
       Advantages and value targets (`advantage + value`), each `[T, ...]`.
 
+    Raises:
+      AssertionError: if the shapes differ.
+
+    Example:
+      >>> ones, never = jnp.ones(2), jnp.zeros(2, bool)
+      >>> advantage, target = generalized_advantages(ones, ones, ones, never, never, discount=0.5, gae_lambda=1.0)
+      >>> target.tolist()  # 1 + (1 + 1/2)/2, and 1 + 1/2
+      [1.75, 1.5]
+
     Source: Schulman et al. (2016), High-Dimensional Continuous Control Using Generalized Advantage Estimation,
     arXiv:1506.02438, eq. 16; the treatment of time limits follows Pardo et al. (2018), arXiv:1712.00378.
     """

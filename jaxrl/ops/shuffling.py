@@ -24,6 +24,11 @@ def permute_index(index: jax.Array, size: jax.Array | int, round_keys: jax.Array
     Returns:
       uint32 `[...]`, values below `size`.
 
+    Example:
+      >>> round_keys = jax.random.bits(jax.random.key(0), (ROUNDS, 2), jnp.uint32)
+      >>> sorted(permute_index(jnp.arange(3, dtype=jnp.uint32), 3, round_keys).tolist())
+      [0, 1, 2]
+
     Source: cycle walking from Black & Rogaway (2002), Ciphers with Arbitrary Finite Domains, method 2; the
     rounds are a mixing of our own, tested as a permutation, and not meant to be a cipher.
     """
@@ -62,6 +67,8 @@ def permutation(key: jax.Array, size: int) -> jax.Array:
     Example:
       >>> sorted(permutation(jax.random.key(0), 5).tolist())
       [0, 1, 2, 3, 4]
+
+    Source: as `permute_index`.
     """
     round_keys = jax.random.bits(key, (ROUNDS, 2), jnp.uint32)
     return permute_index(jnp.arange(size, dtype=jnp.uint32), size, round_keys).astype(jnp.int32)
@@ -87,6 +94,15 @@ def scan_minibatches(
 
     Returns:
       The last carry, and the outputs `[num_epochs, num_minibatches, ...]`.
+
+    Example:
+      >>> def total(carry, minibatch):
+      ...     return carry + minibatch.sum(), minibatch.size
+      >>> carry, sizes = scan_minibatches(total, jnp.int32(0), jnp.arange(6), jax.random.key(0), 2, 3)
+      >>> int(carry), sizes.tolist()
+      (30, [[2, 2, 2], [2, 2, 2]])
+
+    Source: Schulman et al. (2017), Proximal Policy Optimization Algorithms, arXiv:1707.06347, Algorithm 1.
     """
     size = len(jax.tree.leaves(data)[0])
 

@@ -49,10 +49,12 @@ def test_categorical_samples_follow_the_probabilities():
 
 
 def test_an_action_of_probability_zero_gives_no_nan():
-    policy = ops.Categorical(jnp.array([0.0, -1e9]))
+    policy = ops.Categorical(jnp.array([0.0, -jnp.inf]))
     np.testing.assert_allclose(policy.entropy(), 0.0, atol=1e-6)
-    gradient = jax.grad(lambda logits: ops.Categorical(logits).entropy())(policy.logits)
-    assert np.isfinite(gradient).all()
+    assert policy.log_prob(jnp.array(0)) == 0.0 and policy.log_prob(jnp.array(1)) == -jnp.inf
+    for function in (ops.Categorical.entropy, lambda policy: policy.log_prob(jnp.array(0))):
+        gradient = jax.grad(lambda logits, f=function: f(ops.Categorical(logits)))(policy.logits)
+        assert np.isfinite(gradient).all()
 
 
 def test_gaussian_equals_scipy():

@@ -79,7 +79,7 @@ class PPO:
 
     Source: Schulman et al. (2017), Proximal Policy Optimization Algorithms, arXiv:1707.06347; details after Huang et
     al. (2022), The 37 Implementation Details of Proximal Policy Optimization. Deviations: time limits bootstrap the
-    value of the true last observation, and advantages are standardized over the batch, not the minibatch.
+    true last observation, advantages are standardized over the batch, values are not clipped, heads begin at zero.
     """
 
     env: Any = static()
@@ -109,7 +109,8 @@ class PPO:
     action_spaces: ClassVar[tuple[str, ...]] = ("Discrete", "Box")
 
     def __post_init__(self) -> None:
-        if self.num_minibatches > 0 and self.num_envs * self.num_steps % self.num_minibatches:
+        sizes = (self.num_envs, self.num_steps, self.num_minibatches)
+        if all(type(n) is int and n > 0 for n in sizes) and self.num_envs * self.num_steps % self.num_minibatches:
             raise ValueError(
                 f"num_minibatches={self.num_minibatches} does not divide the batch of num_envs={self.num_envs} times "
                 f"num_steps={self.num_steps}; choose sizes that do, such as powers of two"
@@ -128,8 +129,7 @@ class PPO:
 
     def gradient_transformation(self, num_updates: jax.Array) -> optax.GradientTransformation:
         """Global-norm clipping and the optimizer, at the learning rate of update `num_updates`."""
-        remaining = 1.0 - num_updates / self.anneal_updates
-        learning_rate = self.learning_rate * jnp.maximum(remaining, 0.0)
+        learning_rate = self.learning_rate * jnp.maximum(1.0 - num_updates / self.anneal_updates, 0.0)
         # Flattened: one vector to clip and update instead of a dozen small arrays.
         return optax.flatten(optax.chain(optax.clip_by_global_norm(self.max_grad_norm), self.optimizer(learning_rate)))
 
