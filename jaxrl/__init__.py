@@ -1,9 +1,10 @@
 """jaxrl: a JAX-accelerated, vectorized reinforcement-learning engine."""
 
 from jaxrl import envs, networks, ops
+from jaxrl.algorithms.dp import ModifiedPolicyIteration, PolicyIteration, ValueIteration
 from jaxrl.algorithms.pg import PPO, PPOState
-from jaxrl.engine import Evaluation, Fit, check, evaluate, fit, load, run, train
-from jaxrl.types import Algorithm, Metrics, Transition, leaf, static
+from jaxrl.engine import Evaluation, Fit, check, evaluate, fit, load, run, solve, train
+from jaxrl.types import Algorithm, Metrics, Rule, Solution, Transition, leaf, static
 
 __all__ = [
     "PPO",
@@ -11,8 +12,13 @@ __all__ = [
     "Evaluation",
     "Fit",
     "Metrics",
+    "ModifiedPolicyIteration",
     "PPOState",
+    "PolicyIteration",
+    "Rule",
+    "Solution",
     "Transition",
+    "ValueIteration",
     "check",
     "envs",
     "evaluate",
@@ -22,6 +28,7 @@ __all__ = [
     "networks",
     "ops",
     "run",
+    "solve",
     "static",
     "train",
 ]

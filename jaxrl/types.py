@@ -1,10 +1,12 @@
 """The protocol of every algorithm and the records that travel through it.
 
 Axis letters, used in every docstring: `T` time, `N` environments, `B` flat batch, `S` states, `A` actions,
-`D` width. Arrays at index t hold (obs_t, action_t, the reward that action_t caused, the true successor).
+`K` successors, `D` width. Arrays at index t hold (obs_t, action_t, the reward that action_t caused, the true
+successor).
 """
 
 import dataclasses
+import enum
 import math
 import typing
 from typing import Any, Protocol, TypeVar
@@ -28,6 +30,7 @@ class Algorithm(Protocol[State]):
       steps_per_update: environment steps of one update; without it an update counts as one step.
       action_spaces: names of the gymnax spaces that it acts in, for `check`.
       params: a field; the starting point of its parameters.
+      solution(state, tolerance): what is proved so far, for `solve`.
     """
 
     def init(self, key: jax.Array) -> State:
@@ -64,6 +67,48 @@ class Transition:
         return self.terminated | self.truncated
 
 
+class Rule(enum.IntEnum):
+    """Why a solver stopped; on a `Solution` it is an int32, so that it may be traced."""
+
+    RUNNING = 0
+    """Not yet: more updates can narrow the bounds."""
+    CERTIFIED = 1
+    """The values are proved to be within the tolerance."""
+    ROUNDING = 2
+    """The bounds are as narrow as the dtype allows, wider than the tolerance."""
+    NOT_FINITE = 3
+    """A value is infinite or NaN."""
+
+
+@flax.struct.dataclass
+class Solution:
+    """What is proved about a Markov decision process: `lower ≤ v ≤ upper` for every state, rounding included."""
+
+    values: jax.Array
+    """Midpoints of the bounds, `[S]`."""
+    lower: jax.Array
+    """`[S]`."""
+    upper: jax.Array
+    """`[S]`."""
+    policy: jax.Array
+    """The first of the best actions, int32 `[S]`."""
+    optimal_actions: jax.Array
+    """The actions that the bounds cannot tell from the best, bool `[S, A]`."""
+    num_updates: jax.Array
+    """Updates made, int32 `[]`."""
+    residual: jax.Array
+    """Largest change of a value in the last update, `[]`."""
+    smallest_tolerance: jax.Array
+    """What rounding alone leaves of half the width of the bounds, `[]`."""
+    rule: jax.Array
+    """A `Rule`, int32 `[]`."""
+
+    @property
+    def converged(self) -> jax.Array:
+        """Whether the values are proved to be within the tolerance."""
+        return self.rule == Rule.CERTIFIED
+
+
 def steps_per_update(algorithm: Any) -> int:
     """Environment steps of one update; 1 for an algorithm that does not say."""
     return getattr(algorithm, "steps_per_update", 1)
@@ -89,6 +134,7 @@ def leaf(
     low: float = -math.inf,
     high: float = math.inf,
     open_low: bool = False,
+    open_high: bool = False,
     infinite: bool | None = None,
 ) -> Any:
     """A float field of an algorithm: a leaf, so it may be traced, vmapped and changed without a retrace.
@@ -98,12 +144,14 @@ def leaf(
       low: smallest allowed value; `jaxrl.check` refuses smaller ones before anything is traced.
       high: largest allowed value, inclusive.
       open_low: whether `low` itself is refused too (a learning rate must be positive).
+      open_high: whether `high` itself is refused too.
       infinite: whether infinity is allowed; None: if it is the default.
 
     Returns:
       A dataclass field.
     """
-    metadata = {"low": low, "high": high, "open_low": open_low, "infinite": math.isinf(default)}
+    metadata = {"low": low, "high": high, "open_low": open_low, "open_high": open_high}
+    metadata["infinite"] = math.isinf(default)
     if infinite is not None:
         metadata["infinite"] = infinite
     return flax.struct.field(default=default, metadata=metadata)

@@ -76,20 +76,20 @@ def _check_network(value: Any) -> None:
 
 def _check_range(field: Any, value: Any) -> None:
     numbers, low, high = np.asarray(value, np.float64), field.metadata["low"], field.metadata["high"]
-    open_low = field.metadata.get("open_low", False)
-    inside = (numbers > low if open_low else numbers >= low) & (numbers <= high)
+    open_low, open_high = (field.metadata.get(name, False) for name in ("open_low", "open_high"))
+    inside = (numbers > low if open_low else numbers >= low) & (numbers < high if open_high else numbers <= high)
     if not field.metadata.get("infinite", False):
         inside &= np.isfinite(numbers)
     if not np.all(inside):
-        allowed = _range(low, high, open_low) + (
+        allowed = _range(low, high, open_low, open_high) + (
             "" if field.metadata.get("infinite") or np.isfinite(high) else " and finite"
         )
         raise ValueError(f"{field.name}={value} must be {allowed}")
 
 
-def _range(low: float, high: float, open_low: bool) -> str:
+def _range(low: float, high: float, open_low: bool, open_high: bool) -> str:
     if np.isfinite(high):
-        return f"in {'(' if open_low else '['}{low:g}, {high:g}]"
+        return f"in {'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
     if np.isinf(low):
         return "a number"
     return "positive" if open_low and low == 0 else f"{'above' if open_low else 'at least'} {low:g}"

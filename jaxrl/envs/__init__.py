@@ -1,6 +1,27 @@
-"""Worlds: gymnax environments by name, vectorized stepping, probe environments."""
+"""Worlds: gymnax environments by name, vectorized stepping, probes, Markov decision processes as tables."""
 
+from jaxrl.envs import textbook
 from jaxrl.envs.catalog import environment_names, make, origin
+from jaxrl.envs.mdp import DenseMDP, FanoutMDP, FunctionalMDP, Outcome
+from jaxrl.envs.tables import from_arrays, from_gymnasium, from_successors, to_dense, to_fanout
 from jaxrl.envs.vectorized import bounded_action, reset, rollout, step
 
-__all__ = ["bounded_action", "environment_names", "make", "origin", "reset", "rollout", "step"]
+__all__ = [
+    "DenseMDP",
+    "FanoutMDP",
+    "FunctionalMDP",
+    "Outcome",
+    "bounded_action",
+    "environment_names",
+    "from_arrays",
+    "from_gymnasium",
+    "from_successors",
+    "make",
+    "origin",
+    "reset",
+    "rollout",
+    "step",
+    "textbook",
+    "to_dense",
+    "to_fanout",
+]

@@ -1,5 +1,6 @@
 """Equations: pure functions of arrays, time-major `[T, ...]` with any trailing batch axes."""
 
+from jaxrl.ops.bellman import optimal_actions, rounding_error, value_bounds
 from jaxrl.ops.distributions import Categorical, Gaussian
 from jaxrl.ops.episodes import EpisodeStatistics, episode_metrics, init_episodes
 from jaxrl.ops.losses import clipped_value_loss, ppo_clip
@@ -33,11 +34,14 @@ __all__ = [
     "init_statistics",
     "lambda_returns",
     "normalize",
+    "optimal_actions",
     "permutation",
     "permute_index",
     "ppo_clip",
+    "rounding_error",
     "scale_rewards",
     "scan_minibatches",
     "sgd",
     "update_statistics",
+    "value_bounds",
 ]

@@ -1,0 +1,90 @@
+"""Solve a Markov decision process until the values are proved."""
+
+import functools
+import warnings
+from typing import Any
+
+import jax
+import jax.core
+import jax.numpy as jnp
+
+from jaxrl.engine.check import check
+from jaxrl.types import Rule, Solution
+
+
+def solve(
+    algorithm: Any, tolerance: float | jax.Array = 1e-4, max_updates: int | jax.Array = 1_000_000, check_every: int = 1
+) -> Solution:
+    """Update until every value is proved to be within `tolerance`, or cannot get there.
+
+    Pure: use it inside your own `jit` and `vmap`, where a failure is the `rule` of the solution. Called with concrete
+    arguments it raises instead.
+
+    Args:
+      algorithm: with `solution(state, tolerance)`, such as `jaxrl.ValueIteration`.
+      tolerance: bound of |v - v*| for every state, in units of the value, positive.
+      max_updates: give up then, with `rule` RUNNING and, outside of `jit`, a warning.
+      check_every: updates between looks at the bounds, static. On a GPU a look costs as much as a small sweep.
+
+    Returns:
+      The solution.
+
+    Raises:
+      ValueError: for a field that cannot work; for a tolerance that the dtype cannot certify, with the smallest that it
+        can.
+      FloatingPointError: if a value becomes infinite or NaN.
+
+    Example:
+      >>> import jaxrl
+      >>> mdp = jaxrl.envs.textbook.gridworld_5x5()
+      >>> solution = jaxrl.solve(jaxrl.ValueIteration(mdp, discount=0.9), tolerance=1e-2)
+      >>> print(solution.values[:3].round(1), bool(solution.converged))
+      [22.  24.4 22. ] True
+    """
+    if not hasattr(algorithm, "solution"):
+        raise TypeError(f"algorithm: {type(algorithm).__name__} has no method solution to stop by")
+    check(algorithm)
+    if not isinstance(tolerance, jax.core.Tracer) and not jnp.all(jnp.asarray(tolerance) > 0):
+        raise ValueError(f"tolerance={tolerance} must be positive")
+    solution = _solve(algorithm, tolerance, max_updates, check_every)
+    if not isinstance(solution.rule, jax.core.Tracer) and not solution.rule.ndim:
+        _raise(solution, tolerance, max_updates)
+    return solution
+
+
+@functools.partial(jax.jit, static_argnames="check_every")
+def _solve(algorithm: Any, tolerance: Any, max_updates: Any, check_every: int) -> Solution:
+    key = jax.random.key(0)  # dynamic programming has no randomness; the protocol asks for a key
+    init_key, run_key = jax.random.split(key)
+
+    def unfinished(carry: tuple[Any, jax.Array]) -> jax.Array:
+        state, count = carry
+        return (algorithm.solution(state, tolerance).rule == Rule.RUNNING) & (count < max_updates)
+
+    def step(carry: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
+        def one(index: jax.Array, state: Any) -> Any:
+            return algorithm.update(state, jax.random.fold_in(run_key, carry[1] + index))[0]
+
+        return jax.lax.fori_loop(0, check_every, one, carry[0]), carry[1] + check_every
+
+    state, _ = jax.lax.while_loop(unfinished, step, (algorithm.init(init_key), jnp.zeros((), jnp.int32)))
+    return algorithm.solution(state, tolerance)
+
+
+def _raise(solution: Solution, tolerance: Any, max_updates: Any) -> None:
+    """Failure as an exception or a warning."""
+    rule, dtype = int(solution.rule), solution.values.dtype
+    if rule == Rule.ROUNDING:
+        smallest = 2 * float(solution.smallest_tolerance)
+        raise ValueError(
+            f"tolerance={tolerance}: {dtype} rounds too coarsely on this problem to prove it; ask for {smallest:.1e}, "
+            "or solve the problem in float64 under jax.enable_x64()"
+        )
+    if rule == Rule.NOT_FINITE:
+        raise FloatingPointError("a value is not finite; look at the rewards of the process")
+    if rule == Rule.RUNNING:
+        half = float((solution.upper - solution.lower).max()) / 2
+        warnings.warn(
+            f"not converged: after {max_updates} updates the values are proved to {half:.1e}, not to {tolerance}",
+            stacklevel=3,
+        )

@@ -1,0 +1,124 @@
+"""The layouts agree, and the constructors refuse what is no Markov decision process."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxrl import envs
+from jaxrl.envs import textbook
+from jaxrl.envs.mdp import FunctionalMDP, Outcome
+
+SIZE = 6
+
+
+def corridor(params, state, action, event):
+    """Left or right on a line; with probability `params` the step does not happen. The last cell ends it."""
+    moved = jnp.clip(state + 2 * action - 1, 0, SIZE - 1)
+    successor = jnp.where(event == 0, moved, state)
+    return Outcome(successor, jnp.where(successor == SIZE - 1, 1.0, -0.1), jnp.where(event == 0, 1 - params, params))
+
+
+def last_cell(params, state):
+    return state == SIZE - 1
+
+
+def functional():
+    return FunctionalMDP(corridor, SIZE, 2, 2, params=0.25, is_terminal=last_cell)
+
+
+def layouts():
+    return functional(), envs.to_fanout(functional()), envs.to_dense(functional())
+
+
+def test_layouts_have_the_same_action_values():
+    values = jax.random.normal(jax.random.key(0), (SIZE,))
+    first, *others = (mdp.q_values(values, 0.9) for mdp in layouts())
+    # From cell 4 to the right: 3/4 · (1 + 0.9 v5) + 1/4 · (-0.1 + 0.9 v4).
+    expected = 0.75 * (1 + 0.9 * values[5]) + 0.25 * (-0.1 + 0.9 * values[4])
+    np.testing.assert_allclose(first[4, 1], expected, rtol=1e-5)
+    np.testing.assert_array_equal(first[5], 0.0)
+    for other in others:
+        np.testing.assert_allclose(other, first, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("stochastic", [False, True])
+def test_layouts_follow_a_policy_alike(stochastic):
+    values, policy = jax.random.normal(jax.random.key(0), (SIZE,)), jnp.array([0, 1, 1, 0, 1, 0])
+    chosen = jax.nn.one_hot(policy, 2) * 0.7 + 0.15
+    for mdp in layouts():
+        q = mdp.q_values(values, 0.9)
+        expected = (chosen * q).sum(-1) if stochastic else q[jnp.arange(SIZE), policy]
+        followed = mdp.follow(chosen if stochastic else policy)
+        assert followed.num_actions == 1
+        np.testing.assert_allclose(followed.q_values(values, 0.9)[:, 0], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_forbidden_actions_are_minus_infinity_in_every_layout():
+    mdp = textbook.gambler(goal=8)
+    for each in (mdp, envs.to_dense(mdp)):
+        q = each.q_values(jnp.zeros(9), 0.9)
+        assert np.isneginf(q[1, 1:]).all() and np.isfinite(q[4]).all()
+
+
+def test_conversions_return_to_where_they_began():
+    mdp = textbook.garnet(12, 3, 4)
+    again = envs.to_fanout(envs.to_dense(mdp))
+    order = np.argsort(mdp.successor, axis=-1)
+    np.testing.assert_array_equal(again.successor, np.take_along_axis(np.asarray(mdp.successor), order, -1))
+    np.testing.assert_allclose(again.probability, np.take_along_axis(np.asarray(mdp.probability), order, -1))
+
+
+GOOD = [[[0.5, 0.5]], [[0.0, 1.0]]]
+
+
+@pytest.mark.parametrize(
+    ("transition", "reward", "options", "words"),
+    [
+        ([[[0.5, 0.4]], [[0, 1]]], [[0], [0]], {}, r"state 0, action 0 sum to 0\.9, 0\.1 away"),
+        ([[[0.5, 0.5]], [[1.5, -0.5]]], [[0], [0]], {}, r"state 1, action 0 has the probability -0\.5"),
+        ([[[0.5, np.nan]], [[0, 1]]], [[0], [0]], {}, "state 0, action 0 has the probability nan"),
+        (GOOD, [[0], [np.nan]], {}, "state 1, action 0 has nan; it must be finite"),
+        (GOOD, [[0], [np.inf]], {}, "state 1, action 0 has inf"),
+        (GOOD, [[0]], {}, r"reward: must be \[2, 1\]"),
+        (np.zeros((0, 2, 0)), np.zeros((0, 2)), {}, "at least one state"),
+        (np.ones((2, 1, 3)), np.zeros((2, 1)), {}, r"must be \[S, A, S\]"),
+        (GOOD, [[0], [0]], {"terminal": [True]}, r"terminal: must be \[2\]"),
+        (GOOD, [[0], [-np.inf]], {}, "state 1 has no action"),
+        (GOOD, [[0], [0]], {"allowed": [[True]]}, r"allowed: must be \[2, 1\]"),
+    ],
+)
+def test_what_is_no_process_is_refused(transition, reward, options, words):
+    with pytest.raises(ValueError, match=words):
+        envs.from_arrays(transition, reward, **options)
+
+
+@pytest.mark.parametrize(
+    ("successor", "words"),
+    [([[[2]], [[0]]], "state 0, action 0 leads to 2, but the states are 0 to 1"), ([[[-1]], [[0]]], "leads to -1")],
+)
+def test_successors_out_of_range_are_refused(successor, words):
+    with pytest.raises(ValueError, match=words):
+        envs.from_successors(successor, np.ones((2, 1, 1)), np.zeros((2, 1)))
+
+
+def test_rows_of_terminal_states_and_forbidden_actions_count_nothing():
+    mdp = envs.from_arrays(
+        [[[0.5, 0.5], [9.0, 9.0]], [[3.0, 0.0], [0.0, 0.0]]], [[1, -np.inf], [np.nan, 7]], terminal=[False, True]
+    )
+    np.testing.assert_array_equal(mdp.transition, [[[0.5, 0.5], [0, 0]], [[0, 0], [0, 0]]])
+    np.testing.assert_array_equal(mdp.reward, [[1, 0], [0, 0]])
+    np.testing.assert_array_equal(mdp.allowed, [[True, False], [True, True]])
+
+
+def test_rewards_of_successors_and_of_states():
+    by_successor = envs.from_arrays(GOOD, [[[2.0, 4.0]], [[100.0, 1.0]]])
+    np.testing.assert_allclose(by_successor.reward, [[3.0], [1.0]])
+    two_actions = np.repeat(np.asarray(GOOD), 3, axis=1)
+    np.testing.assert_allclose(envs.from_arrays(two_actions, [5.0, 6.0]).reward, [[5.0] * 3, [6.0] * 3])
+
+
+def test_functional_processes_of_equal_functions_share_a_compilation():
+    assert jax.tree.structure(functional()) == jax.tree.structure(functional())
+    policy = jnp.zeros(SIZE, jnp.int32)
+    assert jax.tree.structure(functional().follow(policy)) == jax.tree.structure(functional().follow(policy))

@@ -1,0 +1,226 @@
+"""Dynamic programming against exact answers: the book's values, and linear solves in NumPy."""
+
+import functools
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxrl
+from jaxrl.algorithms.dp import gmres_values
+from jaxrl.envs import textbook
+from jaxrl.types import Rule
+
+GRID_4X4 = [0, -14, -20, -22, -14, -18, -20, -20, -20, -20, -18, -14, -22, -20, -14, 0]
+GRID_5X5 = [
+    [21.9775, 24.4194, 21.9775, 19.4194, 17.4775],
+    [19.7797, 21.9775, 19.7797, 17.8018, 16.0216],
+    [17.8018, 19.7797, 17.8018, 16.0216, 14.4194],
+    [16.0216, 17.8018, 16.0216, 14.4194, 12.9775],
+    [14.4194, 16.0216, 14.4194, 12.9775, 11.6797],
+]
+
+
+ALGORITHMS = {
+    "value iteration": jaxrl.ValueIteration,
+    "modified policy iteration": jaxrl.ModifiedPolicyIteration,
+    "policy iteration": jaxrl.PolicyIteration,
+    "GMRES policy iteration": functools.partial(jaxrl.PolicyIteration, evaluate=gmres_values),
+}
+
+
+def exact_values(mdp, discount):
+    """v* by policy iteration with NumPy's linear solver in float64, written from the equations."""
+    mdp = jaxrl.envs.to_dense(mdp)
+    transition, reward = np.asarray(mdp.transition, np.float64), np.asarray(mdp.reward, np.float64)
+    if mdp.allowed is not None:
+        reward = np.where(mdp.allowed, reward, -np.inf)
+    states = np.arange(len(reward))
+    policy = reward.argmax(axis=1)
+    for _ in range(1000):
+        matrix = np.eye(len(reward)) - discount * transition[states, policy]
+        values = np.linalg.solve(matrix, reward[states, policy])
+        q = reward + discount * transition @ values
+        better = q.max(axis=1) > q[states, policy] + 1e-12 * np.abs(values).max()
+        if not better.any():
+            return values
+        policy = np.where(better, q.argmax(axis=1), policy)
+    raise AssertionError("policy iteration does not end")
+
+
+def solve(mdp, discount, tolerance, **options):
+    return jaxrl.solve(jaxrl.ValueIteration(mdp, discount=discount), tolerance, **options)
+
+
+def assert_certified(solution, values, tolerance):
+    """The bounds hold what they promise."""
+    assert bool(solution.converged)
+    assert np.all(solution.lower <= values) and np.all(values <= solution.upper)
+    np.testing.assert_allclose(solution.values, values, rtol=0, atol=tolerance)
+
+
+def test_gridworld_5x5_in_float64():
+    with jax.enable_x64():
+        solution = solve(textbook.gridworld_5x5(), 0.9, 1e-10)
+        np.testing.assert_allclose(solution.values.reshape(5, 5), GRID_5X5, atol=5e-5)
+        np.testing.assert_allclose(solution.values[1], 10 / (1 - 0.9**5), rtol=1e-11)
+        assert solution.values.dtype == jnp.float64
+    assert jnp.zeros(()).dtype == jnp.float32
+
+
+def test_car_rental_in_float64():
+    with jax.enable_x64():
+        solution = solve(textbook.car_rental(), 0.9, 1e-7)
+        values = np.asarray(solution.values).reshape(21, 21)
+        policy = np.asarray(solution.policy).reshape(21, 21) - 5
+    found = [values[0, 0], values[10, 10], values[20, 20], values[20, 0], values[0, 20], values.mean()]
+    expected = [421.414063, 574.948324, 636.989607, 554.947706, 567.768509, 563.687164]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    counts = [int((policy == move).sum()) for move in range(-5, 6)]
+    assert counts == [0, 3, 9, 14, 17, 270, 33, 29, 23, 17, 26]
+    assert policy[20].tolist() == [5, 5, 5, 5, 4, 4, 3, 3, 3, 3, 2, 2, 2, 2, 2, 1, 1, 1, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "discount", "start"),
+    [("4x4", 0.9, 0.068890904889), ("4x4", 0.99, 0.542025932000), ("8x8", 0.95, 0.048250204081)],
+)
+def test_frozen_lake_of_gymnasium_in_float64(name, discount, start):
+    table = gymnasium.make("FrozenLake-v1", map_name=name).unwrapped.P
+    with jax.enable_x64():
+        solution = solve(jaxrl.envs.from_gymnasium(table), discount, 1e-11)
+        np.testing.assert_allclose(solution.values[0], start, atol=1e-11)
+
+
+def test_optimal_actions_are_a_set():
+    # FrozenLake 4x4, γ = 0.99: two actions tie in state 6 (left and right), the rest is the book's answer.
+    table = gymnasium.make("FrozenLake-v1").unwrapped.P
+    with jax.enable_x64():
+        solution = solve(jaxrl.envs.from_gymnasium(table), 0.99, 1e-11)
+    sets = [np.flatnonzero(row).tolist() for row in np.asarray(solution.optimal_actions)]
+    ends = [0, 1, 2, 3]
+    assert sets[:8] == [[0], [3], [3], [3], [0], ends, [0, 2], ends]
+    assert sets[8:] == [[3], [1], [0], ends, ends, [2], [1], ends]
+
+
+def test_taxi_of_gymnasium_keeps_its_500_states_alive():
+    table = gymnasium.make("Taxi-v4").unwrapped.P
+    with jax.enable_x64():
+        mdp = jaxrl.envs.from_gymnasium(table)
+        solution = solve(mdp, 0.99, 1e-9)
+        starts = [s for s in range(500) if (s // 4) % 5 != 4 and (s // 4) % 5 != s % 4]
+        assert mdp.num_states == 501 and len(starts) == 300
+        np.testing.assert_allclose(np.asarray(solution.values)[starts].mean(), 6.3274643, atol=1e-7)
+
+
+def test_policy_evaluation_is_the_solution_of_the_followed_process():
+    uniform = jnp.full((25, 4), 0.25)
+    with jax.enable_x64():
+        solution = solve(textbook.gridworld_5x5().follow(uniform), 0.9, 1e-9)
+    expected = [3.3090, 8.7893, 4.4276, 5.3224, 1.4922]
+    np.testing.assert_allclose(solution.values[:5], expected, atol=5e-5)
+
+
+def test_first_sweeps_of_the_4x4_gridworld():
+    # Equiprobable policy, γ ≈ 1: after k sweeps the book's values of Figure 4.1.
+    mdp = textbook.gridworld_4x4().follow(jnp.full((16, 4), 0.25))
+    algorithm = jaxrl.ValueIteration(mdp, discount=1 - 2**-24)
+    state = algorithm.init(jax.random.key(0))
+    np.testing.assert_allclose(state.backup[1:15], -1.0, rtol=1e-6)
+    state, _ = algorithm.update(state, jax.random.key(0))
+    np.testing.assert_allclose(state.backup[:4], [0, -1.75, -2, -2], rtol=1e-6)
+    state, _ = algorithm.update(state, jax.random.key(0))
+    np.testing.assert_allclose(state.backup[:4], [0, -2.4375, -2.9375, -3], rtol=1e-6)
+
+
+DISCOUNTS = [0.9, 0.99, 0.999, 0.9999]
+
+
+@pytest.mark.parametrize("discount", DISCOUNTS)
+def test_bounds_hold_in_float32(discount):
+    # γ is a float32 too: 1 - 0.9999 has four digits left, and the bounds say so.
+    with jax.enable_x64():
+        values = exact_values(textbook.garnet(200, 4, 5, seed=1), discount)
+    tolerance = 2e-6 / (1 - discount) ** 2
+    assert_certified(solve(textbook.garnet(200, 4, 5, seed=1), discount, tolerance), values, tolerance)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS.values(), ids=ALGORITHMS)
+@pytest.mark.parametrize("discount", DISCOUNTS)
+def test_every_solver_finds_the_values_in_float64(algorithm, discount):
+    with jax.enable_x64():
+        mdp = textbook.garnet(200, 4, 5, seed=1)
+        solution = jaxrl.solve(algorithm(mdp, discount=discount), 1e-4)
+        assert_certified(solution, exact_values(mdp, discount), 1e-4)
+    assert int(solution.num_updates) <= 40  # the sup rule of value iteration would need 14,298 at 0.999
+
+
+def test_span_without_the_shift_would_be_wrong():
+    # Forest management: where the span is small the plain iterates are far from v*; pymdptoolbox returns those.
+    transition = [[[0.1, 0.9, 0.0], [1, 0, 0]], [[0.1, 0.0, 0.9], [1, 0, 0]], [[0.1, 0.0, 0.9], [1, 0, 0]]]
+    mdp = jaxrl.envs.from_arrays(transition, [[0, 0], [0, 1], [4, 2]])
+    solution = solve(mdp, 0.96, 1e-3)
+    np.testing.assert_allclose(solution.values, [74.6496, 78.1056, 82.1056], atol=1e-3)
+    assert solution.policy.tolist() == [0, 0, 0]
+
+
+def test_a_tolerance_that_float32_cannot_prove_is_refused_with_the_smallest():
+    mdp = textbook.garnet(50, 2, 3)
+    with pytest.raises(ValueError, match=r"tolerance=1e-09: float32 rounds too coarsely .* ask for ") as error:
+        solve(mdp, 0.99, 1e-9)
+    smallest = float(str(error.value).split("ask for ")[1].split(",")[0])
+    assert bool(solve(mdp, 0.99, smallest).converged)
+
+
+def test_too_few_updates_warn_and_say_what_is_proved():
+    with pytest.warns(UserWarning, match="not converged: after 3 updates"):
+        solution = solve(textbook.gridworld_5x5(), 0.9, 1e-4, max_updates=3)
+    assert not solution.converged and int(solution.rule) == Rule.RUNNING
+
+
+def test_under_vmap_failure_is_a_value():
+    rewards = jnp.array([[[1.0], [0.0]], [[jnp.nan], [0.0]]])
+    mdp = jaxrl.envs.from_successors([[[1]], [[0]]], [[[1.0]], [[1.0]]], [[1.0], [0.0]])
+    solution = jax.vmap(lambda reward: solve(mdp.replace(reward=reward), 0.9, 1e-3))(rewards)
+    assert solution.rule.tolist() == [Rule.CERTIFIED, Rule.NOT_FINITE]
+
+
+def test_a_batch_of_processes_equals_a_loop():
+    mdps = [textbook.garnet(20, 3, 4, seed=seed) for seed in range(5)]
+    batch = jax.tree.map(lambda *leaves: jnp.stack(leaves), *mdps)
+    together = jax.vmap(lambda mdp: solve(mdp, 0.95, 1e-3))(batch)
+    for index, mdp in enumerate(mdps):
+        alone = solve(mdp, 0.95, 1e-3)
+        np.testing.assert_allclose(together.values[index], alone.values, atol=2e-3)
+        assert together.converged[index]
+
+
+def test_check_every_changes_only_when_it_looks():
+    mdp = textbook.gridworld_5x5()
+    often, seldom = solve(mdp, 0.9, 1e-3), solve(mdp, 0.9, 1e-3, check_every=8)
+    assert int(often.num_updates) <= int(seldom.num_updates) <= int(often.num_updates) + 8
+    np.testing.assert_allclose(often.values, seldom.values, atol=2e-3)
+
+
+def test_a_discount_of_one_is_refused():
+    with pytest.raises(ValueError, match=r"discount=1\.0 must be in \[0, 1\)"):
+        solve(textbook.gridworld_4x4(), 1.0, 1e-3)
+
+
+def test_policy_iteration_improves_the_car_rental_four_times():
+    # The book: the policy is optimal after four improvements of "move nothing".
+    with jax.enable_x64():
+        mdp = textbook.car_rental()
+        nothing = mdp.follow(jnp.full(441, 5))
+        values = exact_values(nothing, 0.9)
+        algorithm = jaxrl.PolicyIteration(mdp, discount=0.9, values=values)
+        state, first = algorithm.init(jax.random.key(0)), [values[0]]
+        for _ in range(4):
+            state, _ = algorithm.update(state, jax.random.key(0))
+            offset = exact_values(mdp.follow(state.policy), 0.9)[0]
+            first.append(offset)
+    # v(0, 0) along the policies: each is that of the policy improved once more.
+    np.testing.assert_allclose(first[0], 407.178963, atol=1e-6)
+    np.testing.assert_allclose(first[-1], 421.414063, atol=1e-6)
