@@ -55,14 +55,18 @@ def result_name(algorithm: str, env: str) -> str:
     return f"learning_{algorithm}_{env}"
 
 
-def make_algorithm(name: str, env: str) -> tuple[Any, dict[str, Any]]:
-    """The algorithm with its preset for an environment, and the preset."""
+def make_algorithm(name: str, env: str, steps: int) -> tuple[Any, dict[str, Any]]:
+    """The algorithm with its preset for a run of `steps` in an environment, and the fields that differ."""
     import jaxrl
     from jaxrl import presets
     from jaxrl.engine.names import ALGORITHMS
 
-    fields = presets.preset(name, env).fields
-    return ALGORITHMS[name](*jaxrl.envs.make(env), **fields), fields
+    _, fields, anneal = presets.preset(name, env)
+    algorithm = ALGORITHMS[name](*jaxrl.envs.make(env), **fields)
+    if anneal:
+        algorithm = presets.annealed(algorithm, steps)
+        fields = fields | {"anneal_updates": algorithm.anneal_updates}
+    return algorithm, fields
 
 
 def measure(env: str, options: Options) -> Result:
@@ -73,7 +77,7 @@ def measure(env: str, options: Options) -> Result:
 
     cell = CELLS[options.algorithm, env]
     seeds, steps = options.seeds or cell.seeds, options.steps or cell.steps
-    algorithm, fields = make_algorithm(options.algorithm, env)
+    algorithm, fields = make_algorithm(options.algorithm, env, steps)
     # Rounded down to whole periods between evaluations: never more steps than promised.
     every = steps // (EVALUATIONS * algorithm.steps_per_update)
     if not every:

@@ -1,7 +1,7 @@
 """jaxrl: a JAX-accelerated, vectorized reinforcement-learning engine."""
 
 from jaxrl import envs, networks, ops
-from jaxrl.algorithms.dp import ModifiedPolicyIteration, PolicyIteration, ValueIteration
+from jaxrl.algorithms.dp import PolicyIteration, ValueIteration
 from jaxrl.algorithms.pg import PPO, PPOState
 from jaxrl.engine import Evaluation, Fit, check, evaluate, fit, load, run, solve, train
 from jaxrl.types import Algorithm, Metrics, Rule, Solution, Transition, leaf, static
@@ -12,7 +12,6 @@ __all__ = [
     "Evaluation",
     "Fit",
     "Metrics",
-    "ModifiedPolicyIteration",
     "PPOState",
     "PolicyIteration",
     "Rule",

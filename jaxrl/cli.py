@@ -61,7 +61,7 @@ def _build(name: str, env_name: str, flags: list[str]) -> tuple[Any, TrainOption
     from jaxrl.engine import check, describe
     from jaxrl.engine.names import ALGORITHMS, resolve
     from jaxrl.envs import make
-    from jaxrl.presets import preset
+    from jaxrl.presets import annealed, preset
 
     algorithm_class = resolve("algorithm", name, ALGORITHMS)
     flags, env_options = environment_options(flags)
@@ -83,13 +83,9 @@ def _build(name: str, env_name: str, flags: list[str]) -> tuple[Any, TrainOption
         if getattr(options, field) < 1:
             raise ValueError(f"{field}={getattr(options, field)} must be at least 1")
     given = any(flag.replace("_", "-").partition("=")[0] == "--anneal-updates" for flag in flags)
-    if options.resume is None and "anneal_updates" in tuned.fields and not given:
-        algorithm = algorithm.replace(anneal_updates=float(_num_updates(algorithm, options)))  # the whole run
+    if options.resume is None and tuned.anneal and not given:
+        algorithm = annealed(algorithm, options.total_steps)
     return algorithm, options
-
-
-def _num_updates(algorithm: Any, options: TrainOptions) -> int:
-    return math.ceil(options.total_steps / steps_per_update(algorithm))
 
 
 def _prepare(algorithm: Any, name: str, env_name: str, options: TrainOptions) -> dict[str, Any]:
@@ -98,8 +94,9 @@ def _prepare(algorithm: Any, name: str, env_name: str, options: TrainOptions) ->
 
     from jaxrl.engine import describe
     from jaxrl.engine.logging import ProgressLogger, TensorBoardLogger
+    from jaxrl.presets import updates_of
 
-    num_updates = _num_updates(algorithm, options)
+    num_updates = updates_of(algorithm, options.total_steps)
     evaluate_every = options.evaluate_every
     if evaluate_every is None:
         evaluate_every = math.ceil(num_updates / 20) if hasattr(algorithm, "act") else 0

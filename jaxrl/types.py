@@ -99,7 +99,7 @@ class Solution:
     residual: jax.Array
     """Largest change of a value in the last update, `[]`."""
     smallest_tolerance: jax.Array
-    """What rounding alone leaves of half the width of the bounds, `[]`."""
+    """A tolerance that the dtype can certify, `[]`: the width of the bounds that is due to rounding."""
     rule: jax.Array
     """A `Rule`, int32 `[]`."""
 

@@ -149,7 +149,6 @@ def test_check_fails_on_a_table_that_differs(tmp_path):
     tables.main([*arguments, "--check"])
 
 
-@pytest.mark.skipif(not (results.ROOT / "README.md").exists(), reason="no README yet")
 def test_the_readme_shows_the_results():
     text = (results.ROOT / "README.md").read_text()
     assert tables.fill(text) == text, "run `python -m benchmarks.tables`"

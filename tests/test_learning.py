@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 import jaxrl
-from jaxrl.presets import preset
+from jaxrl.presets import annealed, preset
 
 pytestmark = pytest.mark.slow
 
 
 def scores(env: str, evaluations: int = 20, **changes: Any) -> np.ndarray:
     """Mean of the last ten evaluations of each of ten seeds."""
-    total_steps, fields = preset("ppo", env)
-    ppo = jaxrl.PPO(*jaxrl.envs.make(env), **fields | changes)
+    total_steps, fields, _ = preset("ppo", env)
+    ppo = annealed(jaxrl.PPO(*jaxrl.envs.make(env), **fields | changes), total_steps)
     num_updates = total_steps // ppo.steps_per_update
     keys = jax.random.split(jax.random.key(0), 10)
     result = jaxrl.fit(ppo, keys, num_updates, evaluate_every=num_updates // evaluations, loggers=[])

@@ -9,6 +9,7 @@ import jax.core
 import jax.numpy as jnp
 
 from jaxrl.engine.check import check
+from jaxrl.engine.train import split_run_key, update_key
 from jaxrl.types import Rule, Solution
 
 
@@ -30,6 +31,7 @@ def solve(
       The solution.
 
     Raises:
+      TypeError: for an algorithm without `solution`.
       ValueError: for a field that cannot work; for a tolerance that the dtype cannot certify, with the smallest that it
         can.
       FloatingPointError: if a value becomes infinite or NaN.
@@ -54,8 +56,7 @@ def solve(
 
 @functools.partial(jax.jit, static_argnames="check_every")
 def _solve(algorithm: Any, tolerance: Any, max_updates: Any, check_every: int) -> Solution:
-    key = jax.random.key(0)  # dynamic programming has no randomness; the protocol asks for a key
-    init_key, run_key = jax.random.split(key)
+    init_key, run_key = split_run_key(jax.random.key(0))  # solvers have no randomness; the protocol asks for keys
 
     def unfinished(carry: tuple[Any, jax.Array]) -> jax.Array:
         state, count = carry
@@ -63,7 +64,7 @@ def _solve(algorithm: Any, tolerance: Any, max_updates: Any, check_every: int) -
 
     def step(carry: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
         def one(index: jax.Array, state: Any) -> Any:
-            return algorithm.update(state, jax.random.fold_in(run_key, carry[1] + index))[0]
+            return algorithm.update(state, update_key(run_key, carry[1] + index))[0]
 
         return jax.lax.fori_loop(0, check_every, one, carry[0]), carry[1] + check_every
 
@@ -75,9 +76,9 @@ def _raise(solution: Solution, tolerance: Any, max_updates: Any) -> None:
     """Failure as an exception or a warning."""
     rule, dtype = int(solution.rule), solution.values.dtype
     if rule == Rule.ROUNDING:
-        smallest = 2 * float(solution.smallest_tolerance)
+        smallest = float(solution.smallest_tolerance)
         raise ValueError(
-            f"tolerance={tolerance}: {dtype} rounds too coarsely on this problem to prove it; ask for {smallest:.1e}, "
+            f"tolerance={tolerance}: {dtype} rounds too coarsely on this problem to prove it; ask for {smallest:.2g}, "
             "or solve the problem in float64 under jax.enable_x64()"
         )
     if rule == Rule.NOT_FINITE:

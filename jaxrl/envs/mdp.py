@@ -1,8 +1,8 @@
-"""Markov decision processes: two stored layouts and one that is computed, behind the same two operators.
+"""Markov decision processes: transitions stored whole, stored as successors, or computed, behind the same operators.
 
-`q_values(values, discount)` is the only operation that a layout has to know how to do fast; `follow(policy)` gives the
-process of a policy, which is a Markov decision process with one action, so that evaluating a policy is solving it.
-An episode ends on entering a terminal state. Its rows are zero: nothing follows, nothing is earned.
+`q_values(values, discount)` is all that a solver asks for; `follow(policy)` gives the process of a policy, which is a
+Markov decision process with one action, so that evaluating a policy is solving it. An episode ends on entering a
+terminal state: nothing follows, nothing is earned.
 """
 
 import dataclasses
@@ -15,231 +15,192 @@ import jax.numpy as jnp
 
 
 @flax.struct.dataclass
-class DenseMDP:
+class DenseTransitions:
     """All transition probabilities: one sweep reads 4 S² A bytes in float32.
 
     Args:
-      transition: `[S, A, S]`, p(s'|s, a); rows sum to one, those of terminal states to zero.
-      reward: `[S, A]`, expected reward of an action.
-      terminal: bool `[S]`, or None if no episode ever ends.
-      allowed: bool `[S, A]`, or None if every action is allowed everywhere.
+      probability: `[S, A, S]`, p(s'|s, a); rows sum to one.
     """
 
-    transition: jax.Array
-    reward: jax.Array
-    terminal: jax.Array | None = None
-    allowed: jax.Array | None = None
-
-    @property
-    def num_states(self) -> int:
-        """S."""
-        return self.reward.shape[-2]
-
-    @property
-    def num_actions(self) -> int:
-        """A."""
-        return self.reward.shape[-1]
+    probability: jax.Array
 
     @property
     def num_terms(self) -> int:
-        """Terms of the longest sum in `q_values`: how far rounding can reach."""
-        return self.num_states
+        """Terms of each sum in `expected`: how far rounding can reach."""
+        return self.probability.shape[-1]
 
-    def q_values(self, values: jax.Array, discount: float | jax.Array) -> jax.Array:
-        """q(s, a) = r(s, a) + γ Σ p(s'|s, a) v(s') `[S, A]` of values `[S]`; -inf where an action is not allowed."""
+    def expected(self, values: jax.Array) -> jax.Array:
+        """Σ p(s'|s, a) v(s') `[S, A]` of values `[S]`."""
         # One matrix-vector product over a matrix of S * A rows: S products of [A, S] would be far slower.
-        rows = self.transition.reshape(-1, self.num_states)
-        expected = jnp.matmul(rows, values, precision="highest").reshape(self.reward.shape)
-        return _masked(self.reward + discount * expected, self.allowed)
+        rows = self.probability.reshape(-1, self.num_terms)
+        return jnp.matmul(rows, values, precision="highest").reshape(self.probability.shape[:2])
 
-    def follow(self, policy: jax.Array) -> "DenseMDP":
-        """The process of a policy, with one action: actions int `[S]`, or probabilities `[S, A]`."""
-        if policy.ndim == 1:
-            states = jnp.arange(self.num_states)
-            transition, reward = self.transition[states, policy], self.reward[states, policy]
-        else:
-            transition = jnp.einsum("sa,sat->st", policy, self.transition, precision="highest")
-            reward = _expected_reward(policy, self.reward)
-        return DenseMDP(transition[:, None], reward[:, None], self.terminal)
+    def follow(self, policy: jax.Array) -> "DenseTransitions":
+        """Transitions of a policy `[S, A]`, with one action."""
+        return DenseTransitions(jnp.einsum("sa,sat->st", policy, self.probability, precision="highest")[:, None])
+
+    def choose(self, action: jax.Array) -> "DenseTransitions":
+        """Transitions of one action int `[S]` in each state: no sum."""
+        return DenseTransitions(self.probability[jnp.arange(len(action)), action][:, None])
 
 
 @flax.struct.dataclass
-class FanoutMDP:
+class FanoutTransitions:
     """At most K successors of each state and action: one sweep gathers S A K values.
 
     Args:
       successor: int32 `[S, A, K]`; a successor may stand there twice, padding has probability zero.
-      probability: `[S, A, K]`; sums over K are one, those of terminal states zero.
-      reward: `[S, A]`, expected reward of an action.
-      terminal: bool `[S]`, or None if no episode ever ends.
-      allowed: bool `[S, A]`, or None if every action is allowed everywhere.
+      probability: `[S, A, K]`; sums over K are one.
     """
 
     successor: jax.Array
     probability: jax.Array
-    reward: jax.Array
-    terminal: jax.Array | None = None
-    allowed: jax.Array | None = None
-
-    @property
-    def num_states(self) -> int:
-        """S."""
-        return self.reward.shape[-2]
-
-    @property
-    def num_actions(self) -> int:
-        """A."""
-        return self.reward.shape[-1]
 
     @property
     def num_terms(self) -> int:
-        """Terms of the longest sum in `q_values`."""
+        """Terms of each sum in `expected`."""
         return self.successor.shape[-1]
 
-    def q_values(self, values: jax.Array, discount: float | jax.Array) -> jax.Array:
-        """q(s, a) = r(s, a) + γ Σ p(k|s, a) v(s'_k) `[S, A]` of values `[S]`; -inf where an action is not allowed."""
+    def expected(self, values: jax.Array) -> jax.Array:
+        """Σ p(k|s, a) v(s'_k) `[S, A]` of values `[S]`."""
         next_values = values.at[self.successor].get(mode="promise_in_bounds")
-        return _masked(self.reward + discount * (self.probability * next_values).sum(-1), self.allowed)
+        return (self.probability * next_values).sum(-1)
 
-    def follow(self, policy: jax.Array) -> "FanoutMDP":
-        """The process of a policy, with one action: actions int `[S]`, or probabilities `[S, A]` (A K successors)."""
-        if policy.ndim == 1:
-            states = jnp.arange(self.num_states)
-            successor, probability = self.successor[states, policy], self.probability[states, policy]
-            reward = self.reward[states, policy]
-        else:
-            successor = self.successor.reshape(self.num_states, -1)
-            probability = (policy[:, :, None] * self.probability).reshape(self.num_states, -1)
-            reward = _expected_reward(policy, self.reward)
-        return FanoutMDP(successor[:, None], probability[:, None], reward[:, None], self.terminal)
+    def follow(self, policy: jax.Array) -> "FanoutTransitions":
+        """Transitions of a policy `[S, A]`, with one action and A K successors."""
+        successor = self.successor.reshape(len(policy), 1, -1)
+        return FanoutTransitions(successor, (policy[:, :, None] * self.probability).reshape(successor.shape))
+
+    def choose(self, action: jax.Array) -> "FanoutTransitions":
+        """Transitions of one action int `[S]` in each state: still K successors."""
+        states = jnp.arange(len(action))
+        return FanoutTransitions(self.successor[states, action][:, None], self.probability[states, action][:, None])
 
 
 @flax.struct.dataclass
 class Outcome:
-    """What one event of a functional process leads to."""
+    """What one random event leads to."""
 
     successor: jax.Array
     """int32 `[]`."""
     reward: jax.Array
     """`[]`."""
     probability: jax.Array
-    """`[]`; over the events of an allowed action they sum to one."""
+    """`[]`; over the events of an action they sum to one."""
 
 
 @flax.struct.dataclass
-class FunctionalMDP:
-    """A process that is computed, never stored: memory is O(S A), however many states an event can lead to.
+class FunctionalTransitions:
+    """Transitions that are computed in every sweep, never stored, however many states an action can lead to.
 
     Args:
-      transition: function of (params, state, action, event), all int32 `[]` but the first, that gives an `Outcome`.
+      outcome: function of (params, state, action, event), all int32 `[]` but the first, that gives an `Outcome`.
       num_states: S.
       num_actions: A.
       num_events: E, random events of each action.
-      params: passed to the functions: a pytree that may be traced and vmapped.
-      is_terminal: function of (params, state) that gives a bool `[]`; None if no episode ever ends.
-      is_allowed: function of (params, state, action) that gives a bool `[]`; None if every action is allowed.
+      params: passed to the function: a pytree that may be traced and vmapped.
     """
 
-    transition: Callable[..., Outcome] = flax.struct.field(pytree_node=False)
+    outcome: Callable[..., Outcome] = flax.struct.field(pytree_node=False)
     num_states: int = flax.struct.field(pytree_node=False)
     num_actions: int = flax.struct.field(pytree_node=False)
     num_events: int = flax.struct.field(pytree_node=False)
     params: Any = None
-    is_terminal: Callable[..., jax.Array] | None = flax.struct.field(pytree_node=False, default=None)
-    is_allowed: Callable[..., jax.Array] | None = flax.struct.field(pytree_node=False, default=None)
 
     @property
     def num_terms(self) -> int:
-        """Terms of the longest sum in `q_values`."""
+        """Terms of each sum in `expected`."""
         return self.num_events
 
-    @property
-    def terminal(self) -> jax.Array | None:
-        """Bool `[S]`, computed, or None."""
-        if self.is_terminal is None:
-            return None
-        return jax.vmap(self.is_terminal, (None, 0))(self.params, jnp.arange(self.num_states))
+    def outcomes(self) -> Outcome:
+        """All outcomes `[S, A, E]`; under `jit` they are computed where they are used."""
+        function = self.outcome
+        for axes in ((None, None, None, 0), (None, None, 0, None), (None, 0, None, None)):
+            function = jax.vmap(function, axes)
+        return function(self.params, *map(jnp.arange, (self.num_states, self.num_actions, self.num_events)))
+
+    def expected(self, values: jax.Array) -> jax.Array:
+        """Σ p(e|s, a) v(s'_e) `[S, A]` of values `[S]`."""
+        outcome = self.outcomes()
+        next_values = values.at[outcome.successor].get(mode="promise_in_bounds")
+        return (outcome.probability.astype(values.dtype) * next_values).sum(-1)
+
+    def follow(self, policy: jax.Array) -> "FunctionalTransitions":
+        """Transitions of a policy `[S, A]`, with one action and A E events."""
+        events = self.num_actions * self.num_events
+        outcome = _FollowedOutcome(self.outcome, self.num_events)
+        return FunctionalTransitions(outcome, self.num_states, 1, events, (self.params, policy))
+
+    def choose(self, action: jax.Array) -> "FunctionalTransitions":
+        """Transitions of one action int `[S]` in each state: still E events."""
+        outcome = _ChosenOutcome(self.outcome)
+        return FunctionalTransitions(outcome, self.num_states, 1, self.num_events, (self.params, action))
+
+
+@flax.struct.dataclass
+class MDP:
+    """A Markov decision process with expected rewards.
+
+    Args:
+      transitions: `DenseTransitions`, `FanoutTransitions` or `FunctionalTransitions`.
+      reward: `[S, A]`, expected reward of an action.
+      terminal: bool `[S]`, or None if no episode ever ends.
+      allowed: bool `[S, A]`, or None if every action is allowed everywhere; at terminal states all are.
+
+    Source: Puterman (1994), Markov Decision Processes, section 2.1.
+    """
+
+    transitions: DenseTransitions | FanoutTransitions | FunctionalTransitions
+    reward: jax.Array
+    terminal: jax.Array | None = None
+    allowed: jax.Array | None = None
 
     @property
-    def allowed(self) -> jax.Array | None:
-        """Bool `[S, A]`, computed, or None."""
-        if self.is_allowed is None:
-            return None
-        over_actions = jax.vmap(self.is_allowed, (None, None, 0))
-        over_states = jax.vmap(over_actions, (None, 0, None))
-        return over_states(self.params, jnp.arange(self.num_states), jnp.arange(self.num_actions))
+    def num_states(self) -> int:
+        """S."""
+        return self.reward.shape[0]
 
-    def outcomes(self, states: jax.Array) -> Outcome:
-        """The outcomes `[B, A, E]` of states `[B]`."""
-        over_events = jax.vmap(self.transition, (None, None, None, 0))
-        over_actions = jax.vmap(over_events, (None, None, 0, None))
-        over_states = jax.vmap(over_actions, (None, 0, None, None))
-        outcome = over_states(self.params, states, jnp.arange(self.num_actions), jnp.arange(self.num_events))
-        if self.is_terminal is None:
-            return outcome
-        alive = ~jax.vmap(self.is_terminal, (None, 0))(self.params, states)[:, None, None]
-        return dataclasses.replace(outcome, probability=outcome.probability * alive)
+    @property
+    def num_actions(self) -> int:
+        """A."""
+        return self.reward.shape[1]
 
     def q_values(self, values: jax.Array, discount: float | jax.Array) -> jax.Array:
-        """q(s, a) = Σ p(e|s, a) (r + γ v(s'_e)) `[S, A]` of values `[S]`; -inf where an action is not allowed."""
-        outcome = self.outcomes(jnp.arange(self.num_states))
-        next_values = values.at[outcome.successor].get(mode="promise_in_bounds")
-        q = (outcome.probability.astype(values.dtype) * (outcome.reward + discount * next_values)).sum(-1)
-        return _masked(q, self.allowed)
+        """q(s, a) = r(s, a) + γ Σ p(s'|s, a) v(s') `[S, A]` of values `[S]`; -inf where an action is not allowed."""
+        q = self.reward + discount * self.transitions.expected(values)
+        if self.terminal is not None:
+            q = jnp.where(self.terminal[:, None], 0.0, q)
+        return q if self.allowed is None else jnp.where(self.allowed, q, -jnp.inf)
 
-    def follow(self, policy: jax.Array) -> "FunctionalMDP":
-        """The process of a policy, with one action: actions int `[S]`, or probabilities `[S, A]` (then A E events)."""
+    def follow(self, policy: jax.Array) -> "MDP":
+        """The process of a policy, with one action: actions int `[S]`, or probabilities `[S, A]`."""
         if policy.ndim == 1:
-            transition, events = _FollowActions(self.transition), self.num_events
-        else:
-            transition = _FollowProbabilities(self.transition, self.num_events)
-            events = self.num_actions * self.num_events
-        terminal = None if self.is_terminal is None else _WithParams(self.is_terminal)
-        return FunctionalMDP(transition, self.num_states, 1, events, (self.params, policy), terminal)
-
-
-MDP = DenseMDP | FanoutMDP | FunctionalMDP
+            reward = jnp.take_along_axis(self.reward, policy[:, None], axis=1)
+            return MDP(self.transitions.choose(policy), reward, self.terminal)
+        reward = (policy * self.reward).sum(-1, keepdims=True)
+        return MDP(self.transitions.follow(policy), reward, self.terminal)
 
 
 @flax.struct.dataclass
-class _FollowActions:
-    """A transition function under a policy of actions. A dataclass: equal ones share a compilation."""
+class _ChosenOutcome:
+    """The outcomes of one action a state. A dataclass: equal ones share a compilation."""
 
-    transition: Callable[..., Outcome] = flax.struct.field(pytree_node=False)
+    outcome: Callable[..., Outcome] = flax.struct.field(pytree_node=False)
 
     def __call__(self, params: Any, state: jax.Array, action: jax.Array, event: jax.Array) -> Outcome:
-        inner, policy = params
-        return self.transition(inner, state, policy[state], event)
+        inner, actions = params
+        return self.outcome(inner, state, actions[state], event)
 
 
 @flax.struct.dataclass
-class _FollowProbabilities:
-    """A transition function under a policy of probabilities: an event is an action and an event of it."""
+class _FollowedOutcome:
+    """The outcomes of a policy: an event is an action and an event of it."""
 
-    transition: Callable[..., Outcome] = flax.struct.field(pytree_node=False)
+    outcome: Callable[..., Outcome] = flax.struct.field(pytree_node=False)
     num_events: int = flax.struct.field(pytree_node=False)
 
     def __call__(self, params: Any, state: jax.Array, action: jax.Array, event: jax.Array) -> Outcome:
         inner, policy = params
         chosen = event // self.num_events
-        outcome = self.transition(inner, state, chosen, event % self.num_events)
+        outcome = self.outcome(inner, state, chosen, event % self.num_events)
         return dataclasses.replace(outcome, probability=outcome.probability * policy[state, chosen])
-
-
-@flax.struct.dataclass
-class _WithParams:
-    """`is_terminal` of a followed process, whose params are (params, policy)."""
-
-    is_terminal: Callable[..., jax.Array] = flax.struct.field(pytree_node=False)
-
-    def __call__(self, params: Any, state: jax.Array) -> jax.Array:
-        return self.is_terminal(params[0], state)
-
-
-def _masked(q: jax.Array, allowed: jax.Array | None) -> jax.Array:
-    return q if allowed is None else jnp.where(allowed, q, -jnp.inf)
-
-
-def _expected_reward(policy: jax.Array, reward: jax.Array) -> jax.Array:
-    """Σ π(a|s) r(s, a); an action of probability zero counts nothing, whatever its reward."""
-    return jnp.where(policy > 0, policy * reward, 0.0).sum(-1)

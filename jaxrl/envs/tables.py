@@ -1,25 +1,27 @@
 """Tables of Markov decision processes from what people have: arrays, successor lists, Gymnasium's dictionaries."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrl.envs.mdp import MDP, DenseMDP, FanoutMDP, FunctionalMDP
+from jaxrl.envs.mdp import MDP, DenseTransitions, FanoutTransitions, FunctionalTransitions, Outcome
 
 ROW_TOLERANCE = 1e-5
 """How far a row of probabilities may be from one; it is divided by its sum then, in float64."""
 
 
-def from_arrays(transition: Any, reward: Any, *, terminal: Any = None, allowed: Any = None) -> DenseMDP:
+def from_arrays(transition: Any, reward: Any, *, terminal: Any = None, allowed: Any = None) -> MDP:
     """A dense process from NumPy arrays, or anything that becomes one.
 
     Args:
       transition: `[S, A, S]`, p(s'|s, a).
       reward: `[S, A]`, or `[S, A, S]` by successor, or `[S]` by state; -inf forbids the action.
       terminal: bool `[S]`; their rows count nothing. None: no episode ends.
-      allowed: bool `[S, A]`; None: every action that has a finite reward.
+      allowed: bool `[S, A]`; None: every action whose reward is not -inf.
 
     Returns:
       The process, in float64 under `jax.enable_x64()`, else in float32.
@@ -37,18 +39,16 @@ def from_arrays(transition: Any, reward: Any, *, terminal: Any = None, allowed: 
         raise ValueError(f"transition: must be [S, A, S] with at least one state and action, not {transition.shape}")
     num_states, num_actions, _ = transition.shape
     reward = np.asarray(reward, np.float64)
-    if reward.shape == (num_states,) and num_actions != num_states:
+    if reward.ndim == 1:
         reward = np.repeat(reward[:, None], num_actions, axis=1)
     if reward.shape == transition.shape:
         reward = np.where(transition > 0, transition * reward, 0.0).sum(axis=-1)
     terminal, allowed, reward = _masks(reward, (num_states, num_actions), terminal, allowed)
-    transition = _rows(transition, terminal, allowed)
-    return DenseMDP(jnp.asarray(transition), jnp.asarray(reward), *_optional(terminal, allowed))
+    transitions = DenseTransitions(jnp.asarray(_rows(transition, terminal, allowed)))
+    return MDP(transitions, jnp.asarray(reward), *_optional(terminal, allowed))
 
 
-def from_successors(
-    successor: Any, probability: Any, reward: Any, *, terminal: Any = None, allowed: Any = None
-) -> FanoutMDP:
+def from_successors(successor: Any, probability: Any, reward: Any, *, terminal: Any = None, allowed: Any = None) -> MDP:
     """A process with a fixed number of successors.
 
     Args:
@@ -86,12 +86,12 @@ def from_successors(
     if reward.shape == probability.shape:
         reward = np.where(probability > 0, probability * reward, 0.0).sum(axis=-1)
     terminal, allowed, reward = _masks(reward, successor.shape[:2], terminal, allowed)
-    probability = _rows(probability, terminal, allowed)
-    arrays = jnp.asarray(successor, jnp.int32), jnp.asarray(probability), jnp.asarray(reward)
-    return FanoutMDP(*arrays, *_optional(terminal, allowed))
+    probability = jnp.asarray(_rows(probability, terminal, allowed))
+    transitions = FanoutTransitions(jnp.asarray(successor, jnp.int32), probability)
+    return MDP(transitions, jnp.asarray(reward), *_optional(terminal, allowed))
 
 
-def from_gymnasium(table: Mapping[int, Mapping[int, Sequence[Any]]]) -> FanoutMDP:
+def from_gymnasium(table: Mapping[int, Mapping[int, Sequence[Any]]]) -> MDP:
     """The process of Gymnasium's toy-text environments, `env.unwrapped.P`.
 
     A state that only ends episodes becomes terminal. One that is entered both alive and at an end (Taxi's
@@ -138,39 +138,52 @@ def from_gymnasium(table: Mapping[int, Mapping[int, Sequence[Any]]]) -> FanoutMD
     return from_successors(successor, probability, reward, terminal=flags if flags.any() else None)
 
 
-def to_dense(mdp: MDP) -> DenseMDP:
-    """The same process with all transition probabilities, `[S, A, S]`: S² A numbers.
+def from_function(
+    outcome: Callable[..., Outcome],
+    sizes: tuple[int, int, int],
+    params: Any = None,
+    *,
+    terminal: Any = None,
+    allowed: Any = None,
+) -> MDP:
+    """A process whose transitions are computed: it stores `[S, A]` rewards and nothing that grows with the successors.
+
+    Traceable: `params` may be vmapped over.
+
+    Args:
+      outcome: function of (params, state, action, event), all int32 `[]` but the first, that gives an `Outcome`.
+      sizes: S, A and E, the numbers of states, actions, and random events of each action.
+      params: passed to the function, a pytree.
+      terminal: bool `[S]`; None: no episode ends.
+      allowed: bool `[S, A]`; None: every action.
+
+    Returns:
+      The process.
+
+    Raises:
+      ValueError: outside of `jit`, if the probabilities of a state and action do not sum to one.
 
     Example:
-      >>> to_dense(from_successors([[[0]]], [[[1.0]]], [[2.0]])).transition.tolist()
-      [[[1.0]]]
+      >>> def coin(heads, state, action, event):
+      ...     return Outcome(event, jnp.where(event == 1, 1.0, 0.0), jnp.where(event == 1, heads, 1 - heads))
+      >>> from_function(coin, (2, 1, 2), 0.25).reward.tolist()
+      [[0.25], [0.25]]
     """
-    if isinstance(mdp, DenseMDP):
-        return mdp
-    mdp = to_fanout(mdp)
-    states, actions = jnp.arange(mdp.num_states), jnp.arange(mdp.num_actions)
-    zeros = jnp.zeros((mdp.num_states, mdp.num_actions, mdp.num_states), mdp.probability.dtype)
-    index = (states[:, None, None], actions[None, :, None], mdp.successor)
-    return DenseMDP(zeros.at[index].add(mdp.probability), mdp.reward, mdp.terminal, mdp.allowed)
+    transitions = FunctionalTransitions(outcome, *sizes, params)
+    reward, sums = _totals(transitions)
+    if terminal is not None:
+        reward = jnp.where(jnp.asarray(terminal)[:, None], 0.0, reward)
+    mdp = MDP(transitions, reward, *_optional(terminal, allowed))
+    if not isinstance(sums, jax.core.Tracer):
+        _check_sums(np.asarray(sums), _counts(sums.shape, terminal, allowed))
+    return mdp
 
 
-def to_fanout(mdp: MDP) -> FanoutMDP:
-    """The same process as lists of successors, K as small as the widest row allows.
-
-    Example:
-      >>> to_fanout(from_arrays([[[0.0, 1.0]], [[1.0, 0.0]]], [[0.0], [1.0]])).successor.tolist()
-      [[[1]], [[0]]]
-    """
-    if isinstance(mdp, FanoutMDP):
-        return mdp
-    if isinstance(mdp, FunctionalMDP):
-        outcome = mdp.outcomes(jnp.arange(mdp.num_states))
-        reward = (outcome.probability * outcome.reward).sum(-1)
-        return FanoutMDP(outcome.successor, outcome.probability, reward, mdp.terminal, mdp.allowed)
-    width = max(1, int((mdp.transition > 0).sum(-1).max()))
-    successor = jnp.argsort(mdp.transition <= 0, axis=-1, stable=True)[..., :width].astype(jnp.int32)
-    probability = jnp.take_along_axis(mdp.transition, successor, axis=-1)
-    return FanoutMDP(successor, probability, mdp.reward, mdp.terminal, mdp.allowed)
+@jax.jit
+def _totals(transitions: FunctionalTransitions) -> tuple[jax.Array, jax.Array]:
+    """Expected rewards and sums of probabilities, `[S, A]` each."""
+    outcomes = transitions.outcomes()
+    return (outcomes.probability * outcomes.reward).sum(-1), outcomes.probability.sum(-1)
 
 
 def _masks(reward: np.ndarray, shape: tuple[int, ...], terminal: Any, allowed: Any) -> tuple[Any, Any, np.ndarray]:
@@ -201,9 +214,7 @@ def _masks(reward: np.ndarray, shape: tuple[int, ...], terminal: Any, allowed: A
 
 def _rows(probability: np.ndarray, terminal: Any, allowed: Any) -> np.ndarray:
     """Probabilities `[S, A, K]` whose rows sum to one, or to zero where nothing follows."""
-    counts = np.ones(probability.shape[:2], bool) if allowed is None else allowed.copy()
-    if terminal is not None:
-        counts &= ~terminal[:, None]
+    counts = _counts(probability.shape[:2], terminal, allowed)
     probability = np.where(counts[..., None], probability, 0.0)
     wrong = np.argwhere(~(probability >= 0))
     if len(wrong):
@@ -212,6 +223,17 @@ def _rows(probability: np.ndarray, terminal: Any, allowed: Any) -> np.ndarray:
             f"transition: state {state}, action {action} has the probability {probability[state, action, k]}"
         )
     sums = probability.sum(axis=-1)
+    _check_sums(sums, counts)
+    return probability / np.where(counts, sums, 1.0)[..., None]
+
+
+def _counts(shape: tuple[int, ...], terminal: Any, allowed: Any) -> np.ndarray:
+    """Bool `[S, A]`: where an action is taken."""
+    counts = np.ones(shape, bool) if allowed is None else np.array(allowed, bool)
+    return counts if terminal is None else counts & ~np.asarray(terminal, bool)[:, None]
+
+
+def _check_sums(sums: np.ndarray, counts: np.ndarray) -> None:
     wrong = np.argwhere(counts & ~(np.abs(sums - 1) <= ROW_TOLERANCE))
     if len(wrong):
         state, action = wrong[0]
@@ -219,7 +241,6 @@ def _rows(probability: np.ndarray, terminal: Any, allowed: Any) -> np.ndarray:
             f"transition: the probabilities of state {state}, action {action} sum to {sums[state, action]:.9g}, "
             f"{abs(sums[state, action] - 1):.2g} away from one"
         )
-    return probability / np.where(counts, sums, 1.0)[..., None]
 
 
 def _optional(*arrays: Any) -> list[Any]:

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from jaxrl.envs.mdp import DenseMDP, FanoutMDP
+from jaxrl.envs.mdp import MDP
 from jaxrl.envs.tables import from_arrays, from_successors
 
 MOVES = np.array([[-1, 0], [0, 1], [1, 0], [0, -1]])
 """Up, right, down, left as (row, column)."""
 
 
-def gridworld_4x4() -> FanoutMDP:
+def gridworld_4x4() -> MDP:
     """Two opposite corners are terminal, every step costs one; actions up, right, down, left.
 
     Example:
@@ -23,7 +23,7 @@ def gridworld_4x4() -> FanoutMDP:
     return from_successors(successor[..., None], np.ones((16, 4, 1)), np.full((16, 4), -1.0), terminal=terminal)
 
 
-def gridworld_5x5() -> FanoutMDP:
+def gridworld_5x5() -> MDP:
     """From A every action earns 10 and leads to A', from B 5 and B'; bumping into the edge costs one. No end.
 
     Example:
@@ -39,7 +39,7 @@ def gridworld_5x5() -> FanoutMDP:
     return from_successors(successor[..., None], np.ones((25, 4, 1)), reward)
 
 
-def gambler(heads: float = 0.4, goal: int = 100) -> FanoutMDP:
+def gambler(heads: float = 0.4, goal: int = 100) -> MDP:
     """Stake up to one's capital on a coin until nothing or `goal` is left; reward one at the goal.
 
     States are the capital, 0 to `goal`, both ends terminal; action a stakes a + 1.
@@ -63,7 +63,7 @@ def gambler(heads: float = 0.4, goal: int = 100) -> FanoutMDP:
     return from_successors(np.stack([won, lost], -1), probability, reward, terminal=terminal, allowed=allowed)
 
 
-def car_rental(max_cars: int = 20, max_moves: int = 5) -> DenseMDP:
+def car_rental(max_cars: int = 20, max_moves: int = 5) -> MDP:
     """Jack's car rental: two locations, Poisson requests (3, 4) and returns (3, 2), cars moved overnight.
 
     State `n1 * (max_cars + 1) + n2`; action a moves a - `max_moves` cars from the first to the second location. A
@@ -96,7 +96,7 @@ def car_rental(max_cars: int = 20, max_moves: int = 5) -> DenseMDP:
     return from_arrays(transition, reward, allowed=allowed)
 
 
-def random_walk(num_states: int = 5, rewards: tuple[float, float] = (0.0, 1.0)) -> FanoutMDP:
+def random_walk(num_states: int = 5, rewards: tuple[float, float] = (0.0, 1.0)) -> MDP:
     """A chain with a terminal state at either end; one action, which steps left or right by a fair coin.
 
     States 1 to `num_states` are the chain, 0 and `num_states + 1` the ends.
@@ -120,7 +120,7 @@ def random_walk(num_states: int = 5, rewards: tuple[float, float] = (0.0, 1.0)) 
     return from_successors(successor, np.full(successor.shape, 0.5), reward, terminal=terminal)
 
 
-def cliff_walking() -> FanoutMDP:
+def cliff_walking() -> MDP:
     """A 4 x 12 grid, start in the lower left corner (state 36), goal in the lower right (47), between them a cliff.
 
     A step costs one; stepping off the cliff costs 100 and leads back to the start.
@@ -138,7 +138,7 @@ def cliff_walking() -> FanoutMDP:
     return from_successors(successor[..., None], np.ones((48, 4, 1)), reward, terminal=np.arange(48) == 47)
 
 
-def garnet(num_states: int, num_actions: int, num_successors: int, seed: int = 0) -> FanoutMDP:
+def garnet(num_states: int, num_actions: int, num_successors: int, seed: int = 0) -> MDP:
     """A random process: each action leads to `num_successors` different states, probabilities uniform on the simplex.
 
     Args:
@@ -154,27 +154,22 @@ def garnet(num_states: int, num_actions: int, num_successors: int, seed: int = 0
       ValueError: if K is more than S.
 
     Example:
-      >>> garnet(10, 2, 3).successor.shape
+      >>> garnet(10, 2, 3).transitions.successor.shape
       (10, 2, 3)
 
-    Source: Bhatnagar et al. (2009), Natural Actor-Critic Algorithms, section 6 (GARNET); cuts of the unit interval
-    give the probabilities there too.
+    Source: Bhatnagar et al. (2009), Natural Actor-Critic Algorithms, section 6 (GARNET); sampling without replacement:
+    Bentley & Floyd (1987), A Sample of Brilliance.
     """
     if num_successors > num_states:
         raise ValueError(f"num_successors={num_successors} must be at most num_states={num_states}")
     random = np.random.default_rng(seed)
     shape = (num_states, num_actions, num_successors)
-    if num_successors * num_successors < num_states:
-        successor = random.integers(0, num_states, shape)
-        while True:  # draw the rows with a repetition again
-            ordered = np.sort(successor, axis=-1)
-            again = (ordered[..., 1:] == ordered[..., :-1]).any(axis=-1)
-            if not again.any():
-                break
-            successor[again] = random.integers(0, num_states, (int(again.sum()), num_successors))
-    else:
-        successor = random.permuted(np.broadcast_to(np.arange(num_states), (*shape[:2], num_states)), axis=-1)
-        successor = successor[..., :num_successors]
+    successor = np.empty(shape, np.int64)
+    for k in range(num_successors):  # Floyd's sampling: a draw that is there already is replaced by the newest state
+        last = num_states - num_successors + k
+        drawn = random.integers(0, last + 1, shape[:2])
+        taken = (successor[..., :k] == drawn[..., None]).any(axis=-1)
+        successor[..., k] = np.where(taken, last, drawn)
     probability = random.dirichlet(np.ones(num_successors), shape[:2])
     return from_successors(successor, probability, random.standard_normal(shape[:2]))
 

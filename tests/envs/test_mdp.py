@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 
 from jaxrl import envs
-from jaxrl.envs import textbook
-from jaxrl.envs.mdp import FunctionalMDP, Outcome
+from jaxrl.envs import Outcome, textbook
 
 SIZE = 6
 
@@ -19,12 +19,8 @@ def corridor(params, state, action, event):
     return Outcome(successor, jnp.where(successor == SIZE - 1, 1.0, -0.1), jnp.where(event == 0, 1 - params, params))
 
 
-def last_cell(params, state):
-    return state == SIZE - 1
-
-
 def functional():
-    return FunctionalMDP(corridor, SIZE, 2, 2, params=0.25, is_terminal=last_cell)
+    return envs.from_function(corridor, (SIZE, 2, 2), 0.25, terminal=np.arange(SIZE) == SIZE - 1)
 
 
 def layouts():
@@ -64,9 +60,10 @@ def test_forbidden_actions_are_minus_infinity_in_every_layout():
 def test_conversions_return_to_where_they_began():
     mdp = textbook.garnet(12, 3, 4)
     again = envs.to_fanout(envs.to_dense(mdp))
-    order = np.argsort(mdp.successor, axis=-1)
-    np.testing.assert_array_equal(again.successor, np.take_along_axis(np.asarray(mdp.successor), order, -1))
-    np.testing.assert_allclose(again.probability, np.take_along_axis(np.asarray(mdp.probability), order, -1))
+    before, after = mdp.transitions, again.transitions
+    order = np.argsort(before.successor, axis=-1)
+    np.testing.assert_array_equal(after.successor, np.take_along_axis(np.asarray(before.successor), order, -1))
+    np.testing.assert_allclose(after.probability, np.take_along_axis(np.asarray(before.probability), order, -1))
 
 
 GOOD = [[[0.5, 0.5]], [[0.0, 1.0]]]
@@ -106,7 +103,7 @@ def test_rows_of_terminal_states_and_forbidden_actions_count_nothing():
     mdp = envs.from_arrays(
         [[[0.5, 0.5], [9.0, 9.0]], [[3.0, 0.0], [0.0, 0.0]]], [[1, -np.inf], [np.nan, 7]], terminal=[False, True]
     )
-    np.testing.assert_array_equal(mdp.transition, [[[0.5, 0.5], [0, 0]], [[0, 0], [0, 0]]])
+    np.testing.assert_array_equal(mdp.transitions.probability, [[[0.5, 0.5], [0, 0]], [[0, 0], [0, 0]]])
     np.testing.assert_array_equal(mdp.reward, [[1, 0], [0, 0]])
     np.testing.assert_array_equal(mdp.allowed, [[True, False], [True, True]])
 
@@ -116,6 +113,24 @@ def test_rewards_of_successors_and_of_states():
     np.testing.assert_allclose(by_successor.reward, [[3.0], [1.0]])
     two_actions = np.repeat(np.asarray(GOOD), 3, axis=1)
     np.testing.assert_allclose(envs.from_arrays(two_actions, [5.0, 6.0]).reward, [[5.0] * 3, [6.0] * 3])
+
+
+def test_a_computed_process_whose_rows_do_not_sum_to_one_is_refused():
+    with pytest.raises(ValueError, match="state 0, action 0 sum to"):
+        envs.from_function(lambda p, s, a, e: Outcome(s, 0.0, 0.4), (2, 1, 2))
+
+
+def test_computed_processes_vmap_over_their_parameters():
+    stay = jnp.array([0.25, 0.5])
+    rewards = jax.vmap(lambda p: envs.from_function(corridor, (SIZE, 2, 2), p).reward)(stay)
+    np.testing.assert_allclose(rewards[:, 4, 1], (1 - stay) * 1.0 + stay * -0.1, rtol=1e-6)
+
+
+def test_garnet_leads_to_different_states_all_alike():
+    successor = np.asarray(textbook.garnet(8, 500, 3).transitions.successor)
+    assert all(len(set(row)) == 3 for row in successor.reshape(-1, 3).tolist())
+    counts = np.bincount(successor.ravel(), minlength=8)
+    assert scipy.stats.chisquare(counts).pvalue > 1e-4
 
 
 def test_functional_processes_of_equal_functions_share_a_compilation():

@@ -31,16 +31,16 @@ class SweepState:
 
 def first_sweep(mdp: Any, values: jax.Array | None, discount: jax.Array | float) -> SweepState:
     """The sweep from given values `[S]`, or from zero."""
-    start = jnp.zeros(mdp.num_states) if values is None else jnp.array(values)
-    dtype = jax.eval_shape(lambda v: mdp.q_values(v, 0.0), start).dtype
-    return sweep(mdp, start.astype(dtype), discount, jnp.zeros((), jnp.int32))
+    dtype = mdp.reward.dtype
+    start = jnp.zeros(mdp.num_states, dtype) if values is None else jnp.array(values, dtype)
+    return sweep(mdp, start, discount, jnp.zeros((), jnp.int32))
 
 
 def sweep(mdp: Any, values: jax.Array, discount: jax.Array | float, num_updates: jax.Array) -> SweepState:
     """Tv = max_a q(s, a) of v `[S]`."""
     q = mdp.q_values(values, jnp.asarray(discount, values.dtype))
     policy = q.argmax(-1).astype(jnp.int32)
-    return SweepState(values, q.max(-1), policy, ops.rounding_error(q, values, mdp.num_terms), num_updates)
+    return SweepState(values, q.max(-1), policy, ops.rounding_error(q, values, mdp.transitions.num_terms), num_updates)
 
 
 def relative(mdp: Any, values: jax.Array) -> jax.Array:
@@ -83,7 +83,7 @@ def certify(mdp: Any, state: SweepState, discount: jax.Array | float, tolerance:
         optimal_actions=ops.optimal_actions(q, discount * width + 2 * state.rounding),
         num_updates=state.num_updates,
         residual=jnp.abs(change).max(),
-        smallest_tolerance=(width - exact_width) / 2,
+        smallest_tolerance=width - exact_width,
         rule=_rule(width, exact_width, tolerance),
     )
 

@@ -1,4 +1,4 @@
-"""Policy iteration, with an exact or an iterative linear solver."""
+"""Policy iteration: exact, modified, or inexact, by the function that evaluates a policy."""
 
 import dataclasses
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from jaxrl.types import Metrics, Solution, leaf, static
 
 
 def exact_values(followed: Any, discount: jax.Array, guess: jax.Array) -> jax.Array:
-    """V = (I - γP)⁻¹ r `[S]` of a process with one action, by LU: O(S³) operations, S² numbers.
+    """Solve v = r + γ P v `[S]` of a process with one action, by LU: O(S³) operations, S² numbers.
 
     Args:
       followed: from `mdp.follow(policy)`.
@@ -23,8 +23,8 @@ def exact_values(followed: Any, discount: jax.Array, guess: jax.Array) -> jax.Ar
 
     Source: Puterman (1994), Markov Decision Processes, section 6.4.
     """
-    dense = to_dense(followed)
-    matrix = jnp.eye(len(guess), dtype=guess.dtype) - discount * dense.transition[:, 0]
+    dense: Any = to_dense(followed)
+    matrix = jnp.eye(len(guess), dtype=guess.dtype) - discount * dense.transitions.probability[:, 0]
     return jnp.linalg.solve(matrix, dense.reward[:, 0])
 
 
@@ -45,6 +45,27 @@ def gmres_values(followed: Any, discount: jax.Array, guess: jax.Array) -> jax.Ar
 
 
 @flax.struct.dataclass
+class SweptValues:
+    """The same, roughly, by sweeps from a guess, each 1/A of a sweep over all actions: modified policy iteration.
+
+    Args:
+      num_sweeps: 0 makes it value iteration.
+
+    Source: Puterman & Shin (1978), Modified Policy Iteration Algorithms for Discounted Markov Decision Problems.
+    """
+
+    num_sweeps: int = flax.struct.field(pytree_node=False, default=20)
+
+    def __call__(self, followed: Any, discount: jax.Array, guess: jax.Array) -> jax.Array:
+        """Values `[S]` after the sweeps."""
+
+        def evaluate(_: int, values: jax.Array) -> jax.Array:
+            return followed.q_values(relative(followed, values), discount)[:, 0]
+
+        return jax.lax.fori_loop(0, self.num_sweeps, evaluate, guess)
+
+
+@flax.struct.dataclass
 class PolicyIteration:
     """Evaluate the greedy policy, then improve it: a handful of updates at any discount.
 
@@ -52,8 +73,9 @@ class PolicyIteration:
 
     Args:
       mdp: the process, in any layout.
-      evaluate: function of (process of a policy, γ, guess `[S]`) that gives the policy's values: `exact_values` or
-        `gmres_values` of `jaxrl.algorithms.dp`, or your own.
+      evaluate: function of (process of a policy, γ, guess `[S]`) that gives the policy's values: of
+        `jaxrl.algorithms.dp`, `exact_values` (Howard's), `SweptValues(20)` (modified policy iteration) or
+        `gmres_values` (inexact policy iteration), or your own.
       discount: γ, per step, below one.
       values: starting point `[S]`, zero at terminal states; None starts at zero.
 

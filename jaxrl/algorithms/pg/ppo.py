@@ -111,10 +111,8 @@ class PPO:
     def __post_init__(self) -> None:
         sizes = (self.num_envs, self.num_steps, self.num_minibatches)
         if all(type(n) is int and n > 0 for n in sizes) and self.num_envs * self.num_steps % self.num_minibatches:
-            raise ValueError(
-                f"num_minibatches={self.num_minibatches} does not divide the batch of num_envs={self.num_envs} times "
-                f"num_steps={self.num_steps}; choose sizes that do, such as powers of two"
-            )
+            what = f"num_envs={self.num_envs} times num_steps={self.num_steps}; choose powers of two"
+            raise ValueError(f"num_minibatches={self.num_minibatches} does not divide the batch of {what}")
 
     @property
     def steps_per_update(self) -> int:
