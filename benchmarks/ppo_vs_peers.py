@@ -33,7 +33,7 @@ class Options:
     """Updates a repetition; 122 are about a million environment steps."""
     slow_updates: int = 5
     """The same for libraries whose environments Python steps."""
-    compilations: int = 5
+    compilations: int = 20
     """Fresh processes a side in which compile time is measured."""
     policy_updates: int = 61
     """Updates before a policy is judged; 61 are 499,712 environment steps."""
