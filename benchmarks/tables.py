@@ -15,6 +15,7 @@ import tyro
 from benchmarks import results
 from benchmarks.learning import CELLS, result_name
 from benchmarks.results import Result, quartiles
+from benchmarks.tabular_learning import BOUNDS
 
 MARKERS = re.compile(r"(<!-- table:(\w+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 SHOWN = ("python", "jax", "jaxlib", "flax", "optax", "gymnax")
@@ -114,8 +115,38 @@ def peer_row(result: Result, name: str) -> list[str]:
     ]
 
 
+def tabular_table(result: Result | None) -> str:
+    """Scores of the tabular learners; not measured, only the header."""
+    header = ("learner", "problem", "γ", "steps", "error", "bound", "steps/s", "command")
+    if result is None:
+        return render(header, [["not measured", *["–"] * 6, "`python -m benchmarks.tabular_learning`"]])
+    rows = []
+    for name, side in result.sides.items():
+        row, numbers = result.configuration[name], side.measurements
+        rows.append(
+            [
+                name,
+                row["problem"],
+                f"{row['discount']:g}",
+                f"{row['steps']:,}",
+                spread(numbers["scores"], ".2%"),
+                f"{row['kind']} {BOUNDS[row['kind']]:.0%}",
+                f"{numbers['steps_per_second'][0]:,.0f}",
+                f"`{result.command}`",
+            ]
+        )
+    seeds = len(next(iter(result.sides.values())).measurements["scores"])
+    note = (
+        f"Median over {seeds} seeds [quartiles], by linear solves, no rollouts. Control: loss of the greedy policy "
+        "relative to the best value, averaged over the starts. Prediction: RMS error over all states relative to the "
+        "range of values. Steps: of each seed; steps/s: of all seeds together."
+    )
+    return render(header, rows) + "\n" + note + "\n" + device_line(result) + "\n"
+
+
 TABLES: dict[str, Callable[[pathlib.Path], str]] = {
     "learning": learning_table,
+    "tabular_learning": lambda directory: tabular_table(results.load("tabular_learning", directory)),
     "ppo_vs_peers": lambda directory: peers_table(results.load("ppo_vs_peers", directory)),
 }
 

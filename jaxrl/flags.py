@@ -24,6 +24,16 @@ class TrainOptions:
 
 
 @dataclasses.dataclass
+class SolveOptions:
+    """Options of `jaxrl solve SOLVER ENV`."""
+
+    tolerance: Annotated[float, "bound of the error of every value"] = 1e-4
+    max_updates: Annotated[int, "give up after so many"] = 1_000_000
+    float64: Annotated[bool, "solve in double precision"] = True
+    out: Annotated[Path, "picture of values and policy"] = Path("solution.png")
+
+
+@dataclasses.dataclass
 class EvaluateOptions:
     """Options of `jaxrl evaluate DIR`."""
 
@@ -59,7 +69,11 @@ def environment_options(arguments: list[str]) -> tuple[list[str], dict[str, Any]
 
 
 def parse(
-    algorithm_class: Any, defaults: dict[str, Any], arguments: list[str], prog: str
+    algorithm_class: Any,
+    defaults: dict[str, Any],
+    arguments: list[str],
+    prog: str,
+    options_class: Any = TrainOptions,
 ) -> tuple[Any, dict[str, Any]]:
     """Options of the run, and the algorithm's fields.
 
@@ -71,9 +85,10 @@ def parse(
       defaults: of options and fields, where they differ from the classes' own.
       arguments: flags.
       prog: shown in the usage.
+      options_class: options besides the fields.
 
     Returns:
-      A `TrainOptions`, and keyword arguments for `algorithm_class`.
+      An `options_class`, and keyword arguments for `algorithm_class`.
 
     Raises:
       ValueError: for an unknown name of a function or network.
@@ -89,10 +104,12 @@ def parse(
     ]
     specs = [(name, type_, dataclasses.field(default=default)) for name, type_, default in flags]
     summary = (algorithm_class.__doc__ or "").split("\n")[0]
-    flags_class = dataclasses.make_dataclass("Flags", _specs(TrainOptions, defaults) + specs, kw_only=True)
+    flags_class = dataclasses.make_dataclass("Flags", _specs(options_class, defaults) + specs, kw_only=True)
     parsed = tyro.cli(flags_class, args=arguments, prog=prog, description=summary)
-    run = TrainOptions(**{field.name: getattr(parsed, field.name) for field in dataclasses.fields(TrainOptions)})
-    return run, {field.name: _resolved(field, getattr(parsed, field.name)) for field in _flag_fields(algorithm_class)}
+    names = [field.name for field in dataclasses.fields(options_class)]
+    options = options_class(**{name: getattr(parsed, name) for name in names})
+    fields = _flag_fields(algorithm_class)
+    return options, {field.name: _resolved(field, getattr(parsed, field.name)) for field in fields}
 
 
 def parse_plain(options_class: Any, arguments: list[str], prog: str) -> Any:

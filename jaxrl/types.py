@@ -28,7 +28,7 @@ class Algorithm(Protocol[State]):
       env, env_params: fields; the command line passes them first, and `evaluate` plays in them.
       act(state, obs, key): actions of observations `[B, ...]`, for `evaluate`.
       steps_per_update: environment steps of one update; without it an update counts as one step.
-      action_spaces: names of the gymnax spaces that it acts in, for `check`.
+      observation_spaces, action_spaces: names of the gymnax spaces that it learns in, for `check`.
       params: a field; the starting point of its parameters.
       solution(state, tolerance): what is proved so far, for `solve`.
     """
@@ -78,6 +78,8 @@ class Rule(enum.IntEnum):
     """The bounds are as narrow as the dtype allows, wider than the tolerance."""
     NOT_FINITE = 3
     """A value is infinite or NaN."""
+    IMPROPER = 4
+    """Without a discount: from some state no policy surely comes to an end."""
 
 
 @flax.struct.dataclass

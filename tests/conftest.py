@@ -13,6 +13,7 @@ if TWO_DEVICES not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {TWO_DEVICES}=2".strip()
 
 import jax  # noqa: E402
+import pytest  # noqa: E402
 
 # An empty JAXRL_TEST_CACHE turns the cache off: for cold timings, or a checkout that cannot be written.
 CACHE = os.environ.get("JAXRL_TEST_CACHE", str(pathlib.Path(__file__).parent.parent / ".jax_cache"))
@@ -33,3 +34,10 @@ with contextlib.suppress(ImportError, AttributeError):
 
     forward = key_reuse.KeyReuseSignature(key_reuse.Forward(0, 0))
     key_reuse.key_reuse_signatures[jax.lax.transpose_p] = forward
+
+
+@pytest.fixture(autouse=True, scope="module")
+def programs_end_with_their_module():
+    """Drop compiled programs: each one holds memory maps, and a process may have only so many."""
+    yield
+    jax.clear_caches()

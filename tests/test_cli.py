@@ -194,10 +194,62 @@ def test_bad_directories(run_directory: Path, tmp_path: Path, capsys: pytest.Cap
     refused(["train", "ppo", "CartPole-v1", "--out", str(tmp_path / "file")], "is a file", capsys)
 
 
+def test_solve_prints_and_draws_a_grid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(
+        [
+            "solve",
+            "value-iteration",
+            "FrozenLake-misc",
+            "--discount",
+            "0.99",
+            "--tolerance",
+            "1e-9",
+            "--out",
+            str(tmp_path / "lake.png"),
+        ]
+    )
+    out = capsys.readouterr().out
+    assert "value of the start: 0.542026" in out
+    assert "←→" in out and "■" in out
+    assert (tmp_path / "lake.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_solve_prints_a_list_for_a_world_that_is_no_grid(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["solve", "policy-iteration", "Taxi", "--discount", "0.9", "--tolerance", "1e-6", "--evaluate", "exact"])
+    out = capsys.readouterr().out
+    assert "501 states, 6 actions; value of the start: -1.26332" in out and "… and 481 states more" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["solve"], "solve needs a solver and an environment"),
+        (["solve", "value-iteratio", "Taxi"], "did you mean value-iteration"),
+        (["solve", "jaxrl:PPO", "Taxi"], "is no solver"),
+        (["solve", "value-iteration", "CartPole-v1"], "a reset of CartPole-v1 draws random numbers"),
+        (["solve", "value-iteration", "Taxi", "--discount", "1"], "discount=1.0 must be in [0, 1)"),
+        (["solve", "stochastic-shortest-path", "Gridworld5x5"], "state 0 cannot come to an end"),
+        (["solve", "value-iteration", "Taxi", "--tolerance", "0"], "tolerance=0.0 must be positive"),
+    ],
+)
+def test_bad_solve(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    refused(arguments, words, capsys)
+
+
+def test_training_on_a_grid_prints_and_draws_its_policy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    main(["train", "sarsa", "CliffWalking", "--total-steps", "3000", "--num-backup-steps", "2", "--out", str(out)])
+    printed = capsys.readouterr().out
+    assert "■" in printed and "policy.png" in printed
+    assert (out / "policy.png").read_bytes()[:4] == b"\x89PNG"
+    algorithm, state = jaxrl.load(out)
+    assert algorithm.num_backup_steps == 2 and state.q.shape == (48, 4)
+
+
 def test_wrong_action_space(capsys: pytest.CaptureFixture[str]) -> None:
     refused(
         ["train", "tests.test_cli:OnlyDiscrete", "Pendulum-v1"],
-        "acts in Discrete action spaces, but Pendulum-v1 has a Box one",
+        "needs Discrete action spaces, but Pendulum-v1 has a Box one",
         capsys,
     )
 

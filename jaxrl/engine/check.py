@@ -41,14 +41,20 @@ def check(algorithm: Any) -> None:
                 _check_network(value)
             if types[field.name] in (int, float, tuple[int, ...]):
                 _check_range(field, value)
-    supported = getattr(algorithm, "action_spaces", None)
-    if supported is not None:
-        space = type(algorithm.env.action_space(algorithm.env_params)).__name__
-        if space not in supported:
-            raise TypeError(
-                f"env: {type(algorithm).__name__} acts in {' and '.join(supported)} action spaces, but "
-                f"{algorithm.env.name} has a {space} one; choose another algorithm or environment"
-            )
+    for kind in ("observation", "action"):
+        _check_space(algorithm, kind)
+
+
+def _check_space(algorithm: Any, kind: str) -> None:
+    supported = getattr(algorithm, f"{kind}_spaces", None)
+    if supported is None:
+        return
+    space = type(getattr(algorithm.env, f"{kind}_space")(algorithm.env_params)).__name__
+    if space not in supported:
+        raise TypeError(
+            f"env: {type(algorithm).__name__} needs {' or '.join(supported)} {kind} spaces, but "
+            f"{algorithm.env.name} has a {space} one; choose another algorithm or environment"
+        )
 
 
 def _check_kind(name: str, kind: Any, value: Any) -> None:

@@ -6,13 +6,40 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxrl import ops
+from jaxrl.algorithms import dp, mc, td
 from jaxrl.algorithms.pg import PPO
 from jaxrl.envs.catalog import nearest
 
-ALGORITHMS: Mapping[str, Any] = {"ppo": PPO}
+ALGORITHMS: Mapping[str, Any] = {
+    "ppo": PPO,
+    "q-learning": td.QLearning,
+    "double-q-learning": td.DoubleQLearning,
+    "sarsa": td.Sarsa,
+    "sarsa-lambda": td.SarsaLambda,
+    "dyna-q": td.DynaQ,
+    "prioritized-sweeping": td.PrioritizedSweeping,
+    "monte-carlo": mc.MonteCarlo,
+    "off-policy-monte-carlo": mc.OffPolicyMonteCarlo,
+}
+
+SOLVERS: Mapping[str, Any] = {
+    "value-iteration": dp.ValueIteration,
+    "anchored-value-iteration": dp.AnchoredValueIteration,
+    "relative-value-iteration": dp.RelativeValueIteration,
+    "policy-iteration": dp.PolicyIteration,
+    "stochastic-shortest-path": dp.StochasticShortestPath,
+    "backward-induction": dp.BackwardInduction,
+}
 
 CHOICES: Mapping[str, Mapping[str, Any]] = {
     "network": {"default": None},
+    "next_value": {"sampled": ops.sampled_value, "expected": ops.expected_value, "max": ops.max_value},
+    "evaluate": {"exact": dp.exact_values, "gmres": dp.gmres_values, "swept": dp.SweptValues()},
+    "visit": {
+        "replacing": ops.replacing_trace,
+        "accumulating": ops.accumulating_trace,
+        "dutch": ops.dutch_trace,
+    },
     "optimizer": {"adam": ops.adam, "sgd": ops.sgd},
     "policy_loss": {"ppo_clip": ops.ppo_clip},
 }

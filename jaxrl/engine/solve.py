@@ -33,7 +33,7 @@ def solve(
     Raises:
       TypeError: for an algorithm without `solution`.
       ValueError: for a field that cannot work; for a tolerance that the dtype cannot certify, with the smallest that it
-        can.
+        can; without a discount, for a state that cannot come to an end.
       FloatingPointError: if a value becomes infinite or NaN.
 
     Example:
@@ -81,6 +81,9 @@ def _raise(solution: Solution, tolerance: Any, max_updates: Any) -> None:
             f"tolerance={tolerance}: {dtype} rounds too coarsely on this problem to prove it; ask for {smallest:.2g}, "
             "or solve the problem in float64 under jax.enable_x64()"
         )
+    if rule == Rule.IMPROPER:
+        state = int(jnp.argmin(jnp.isfinite(solution.values)))
+        raise ValueError(f"mdp: state {state} cannot come to an end, so that without a discount it has no value")
     if rule == Rule.NOT_FINITE:
         raise FloatingPointError("a value is not finite; look at the rewards of the process")
     if rule == Rule.RUNNING:

@@ -1,21 +1,43 @@
 """Environments by name."""
 
+import dataclasses
 import difflib
 import inspect
 import weakref
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from jaxrl.envs import textbook
+from jaxrl.envs.mdp import MDP
+
+TEXTBOOK: Mapping[str, Callable[..., MDP]] = {
+    "AccessControl": textbook.access_control,
+    "Baird": textbook.baird,
+    "Blackjack": textbook.blackjack,
+    "CarRental": textbook.car_rental,
+    "CliffWalking": textbook.cliff_walking,
+    "Gambler": textbook.gambler,
+    "Gridworld4x4": textbook.gridworld_4x4,
+    "Gridworld5x5": textbook.gridworld_5x5,
+    "MaximizationBias": textbook.maximization_bias,
+    "RandomWalk": textbook.random_walk,
+    "ShortCorridor": textbook.short_corridor,
+    "Taxi": textbook.taxi,
+    "WindyGridworld": textbook.windy_gridworld,
+}
+"""Problems of the textbook by name: the environment plays the process that the function gives."""
+
 _origins: weakref.WeakKeyDictionary[Any, tuple[str, dict[str, Any]]] = weakref.WeakKeyDictionary()
 
 
 def environment_names() -> list[str]:
-    """Names of all registered gymnax environments, those that the user registered included."""
+    """Names of all registered gymnax environments, the user's own included, and of the textbook's problems."""
     import gymnax
 
-    return list(gymnax.registered_envs)
+    return [*gymnax.registered_envs, *TEXTBOOK]
 
 
 def make(name: str, **options: Any) -> tuple[Any, Any]:
@@ -23,10 +45,11 @@ def make(name: str, **options: Any) -> tuple[Any, Any]:
 
     Args:
       name: a name of `environment_names()`.
-      **options: arguments of the environment's constructor and fields of its parameters, by name.
+      **options: arguments of the environment's constructor, or of the textbook's function, and fields of its
+        parameters, by name.
 
     Returns:
-      The environment and its parameters.
+      The environment and its parameters, which are the Markov decision process if it is one of the textbook.
 
     Raises:
       ValueError: for an unknown name or option, with the nearest ones.
@@ -39,12 +62,17 @@ def make(name: str, **options: Any) -> tuple[Any, Any]:
     import gymnax
     from gymnax.registration import _registry
 
-    if name not in gymnax.registered_envs:
+    if name not in environment_names():
         raise ValueError(f"env: unknown environment {name!r}; {nearest(name, environment_names())}")
-    signature = inspect.signature(_registry[name]).parameters
+    signature = inspect.signature(TEXTBOOK.get(name) or _registry[name]).parameters
     constructor = {key: value for key, value in options.items() if key in signature}
     try:
-        env, env_params = gymnax.make(name, **constructor)
+        if name in TEXTBOOK:
+            from jaxrl.envs.tabular import TabularEnvironment
+
+            env, env_params = TabularEnvironment(), TEXTBOOK[name](**constructor)
+        else:
+            env, env_params = gymnax.make(name, **constructor)
     except Exception as error:  # gymnax asserts, or downloads
         given = " ".join(f"env.{key}={value!r}" for key, value in constructor.items())
         raise ValueError(f"env: {name} cannot be made {given and f'with {given} '}({error!r})") from error
@@ -54,13 +82,13 @@ def make(name: str, **options: Any) -> tuple[Any, Any]:
         if key not in fields:
             raise ValueError(f"env.{key}: {name} has no such option; {nearest(key, [*signature, *fields])}")
     for key, value in changes.items():
-        default = getattr(env_params, key)
+        default: Any = getattr(env_params, key)
         if isinstance(default, int | float) and not isinstance(value, int | float):
             raise ValueError(f"env.{key}={value!r} must be a number, as its default {default} is")
         if hasattr(default, "shape"):
             changes[key] = _array_like(key, value, default)
     _origins[env] = (name, options)
-    return env, env_params.replace(**changes) if changes else env_params
+    return env, dataclasses.replace(env_params, **changes) if changes else env_params
 
 
 def _array_like(key: str, value: Any, default: Any) -> jax.Array:

@@ -5,7 +5,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jaxrl.envs.mdp import MDP, DenseTransitions, FanoutTransitions, FunctionalTransitions
+from jaxrl.envs.mdp import MDP
+from jaxrl.envs.transitions import DenseTransitions, FanoutTransitions, FunctionalTransitions
 
 
 def to_dense(mdp: MDP) -> MDP:
@@ -22,7 +23,10 @@ def to_dense(mdp: MDP) -> MDP:
     states, actions = jnp.arange(mdp.num_states), jnp.arange(mdp.num_actions)
     zeros = jnp.zeros((*mdp.reward.shape, mdp.num_states), fanout.probability.dtype)
     index = (states[:, None, None], actions[None, :, None], fanout.successor)
-    return dataclasses.replace(mdp, transitions=DenseTransitions(zeros.at[index].add(fanout.probability)))
+    probability, reward = zeros.at[index].add(fanout.probability), None
+    if fanout.reward is not None:  # of successors that stand there twice, their mean
+        reward = zeros.at[index].add(fanout.probability * fanout.reward) / jnp.where(probability > 0, probability, 1.0)
+    return dataclasses.replace(mdp, transitions=DenseTransitions(probability, reward))
 
 
 def to_fanout(mdp: MDP) -> MDP:
@@ -40,8 +44,15 @@ def to_fanout(mdp: MDP) -> MDP:
     if isinstance(transitions, FunctionalTransitions):
         outcomes = transitions.outcomes()
         alive = 1.0 if mdp.terminal is None else ~mdp.terminal[:, None, None]
-        return dataclasses.replace(mdp, transitions=FanoutTransitions(outcomes.successor, outcomes.probability * alive))
+        probability, reward = (
+            outcomes.probability * alive,
+            jnp.broadcast_to(outcomes.reward, outcomes.probability.shape),
+        )
+        return dataclasses.replace(mdp, transitions=FanoutTransitions(outcomes.successor, probability, reward))
     width = max(1, int((transitions.probability > 0).sum(-1).max()))
     successor = jnp.argsort(transitions.probability <= 0, axis=-1, stable=True)[..., :width].astype(jnp.int32)
     probability = jnp.take_along_axis(transitions.probability, successor, axis=-1)
-    return dataclasses.replace(mdp, transitions=FanoutTransitions(successor, probability))
+    reward = transitions.reward
+    if reward is not None:
+        reward = jnp.take_along_axis(reward, successor, axis=-1)
+    return dataclasses.replace(mdp, transitions=FanoutTransitions(successor, probability, reward))

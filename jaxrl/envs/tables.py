@@ -8,10 +8,9 @@ import jax.core
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrl.envs.mdp import MDP, DenseTransitions, FanoutTransitions, FunctionalTransitions, Outcome
-
-ROW_TOLERANCE = 1e-5
-"""How far a row of probabilities may be from one; it is divided by its sum then, in float64."""
+from jaxrl.envs.mdp import MDP
+from jaxrl.envs.refusals import check_sums, counts, expected_reward, masks, optional, rows
+from jaxrl.envs.transitions import DenseTransitions, FanoutTransitions, FunctionalTransitions, Outcome
 
 
 def from_arrays(transition: Any, reward: Any, *, terminal: Any = None, allowed: Any = None) -> MDP:
@@ -41,11 +40,10 @@ def from_arrays(transition: Any, reward: Any, *, terminal: Any = None, allowed: 
     reward = np.asarray(reward, np.float64)
     if reward.ndim == 1:
         reward = np.repeat(reward[:, None], num_actions, axis=1)
-    if reward.shape == transition.shape:
-        reward = np.where(transition > 0, transition * reward, 0.0).sum(axis=-1)
-    terminal, allowed, reward = _masks(reward, (num_states, num_actions), terminal, allowed)
-    transitions = DenseTransitions(jnp.asarray(_rows(transition, terminal, allowed)))
-    return MDP(transitions, jnp.asarray(reward), *_optional(terminal, allowed))
+    reward, by_successor = expected_reward(transition, reward)
+    terminal, allowed, reward = masks(reward, (num_states, num_actions), terminal, allowed)
+    transitions = DenseTransitions(jnp.asarray(rows(transition, terminal, allowed)), by_successor)
+    return MDP(transitions, jnp.asarray(reward), *optional(terminal, allowed))
 
 
 def from_successors(successor: Any, probability: Any, reward: Any, *, terminal: Any = None, allowed: Any = None) -> MDP:
@@ -82,13 +80,11 @@ def from_successors(successor: Any, probability: Any, reward: Any, *, terminal: 
             f"successor: state {state}, action {action} leads to {successor[state, action, k]}, but the states are "
             f"0 to {num_states - 1}"
         )
-    reward = np.asarray(reward, np.float64)
-    if reward.shape == probability.shape:
-        reward = np.where(probability > 0, probability * reward, 0.0).sum(axis=-1)
-    terminal, allowed, reward = _masks(reward, successor.shape[:2], terminal, allowed)
-    probability = jnp.asarray(_rows(probability, terminal, allowed))
-    transitions = FanoutTransitions(jnp.asarray(successor, jnp.int32), probability)
-    return MDP(transitions, jnp.asarray(reward), *_optional(terminal, allowed))
+    reward, by_successor = expected_reward(probability, np.asarray(reward, np.float64))
+    terminal, allowed, reward = masks(reward, successor.shape[:2], terminal, allowed)
+    probability = jnp.asarray(rows(probability, terminal, allowed))
+    transitions = FanoutTransitions(jnp.asarray(successor, jnp.int32), probability, by_successor)
+    return MDP(transitions, jnp.asarray(reward), *optional(terminal, allowed))
 
 
 def from_gymnasium(table: Mapping[int, Mapping[int, Sequence[Any]]]) -> MDP:
@@ -173,9 +169,9 @@ def from_function(
     reward, sums = _totals(transitions)
     if terminal is not None:
         reward = jnp.where(jnp.asarray(terminal)[:, None], 0.0, reward)
-    mdp = MDP(transitions, reward, *_optional(terminal, allowed))
+    mdp = MDP(transitions, reward, *optional(terminal, allowed))
     if not isinstance(sums, jax.core.Tracer):
-        _check_sums(np.asarray(sums), _counts(sums.shape, terminal, allowed))
+        check_sums(np.asarray(sums), counts(sums.shape, terminal, allowed))
     return mdp
 
 
@@ -184,64 +180,3 @@ def _totals(transitions: FunctionalTransitions) -> tuple[jax.Array, jax.Array]:
     """Expected rewards and sums of probabilities, `[S, A]` each."""
     outcomes = transitions.outcomes()
     return (outcomes.probability * outcomes.reward).sum(-1), outcomes.probability.sum(-1)
-
-
-def _masks(reward: np.ndarray, shape: tuple[int, ...], terminal: Any, allowed: Any) -> tuple[Any, Any, np.ndarray]:
-    """Terminal states and allowed actions as arrays or None, and the rewards that count."""
-    num_states, num_actions = shape
-    if reward.shape != shape:
-        raise ValueError(f"reward: must be [{num_states}, {num_actions}], by state and action, not {reward.shape}")
-    if terminal is not None:
-        terminal = np.asarray(terminal, bool)
-        if terminal.shape != (num_states,):
-            raise ValueError(f"terminal: must be [{num_states}], one for each state, not {terminal.shape}")
-    finite = reward != -np.inf
-    allowed = finite if allowed is None else np.asarray(allowed, bool)
-    if allowed.shape != shape:
-        raise ValueError(f"allowed: must be [{num_states}, {num_actions}], one for each state and action")
-    alive = np.ones(num_states, bool) if terminal is None else ~terminal
-    stuck = np.flatnonzero(alive & ~allowed.any(axis=1))
-    if len(stuck):
-        raise ValueError(f"allowed: state {stuck[0]} has no action; allow one, or make the state terminal")
-    counts = allowed & alive[:, None]
-    wrong = np.argwhere(counts & ~np.isfinite(reward))
-    if len(wrong):
-        state, action = wrong[0]
-        raise ValueError(f"reward: state {state}, action {action} has {reward[state, action]}; it must be finite")
-    allowed = allowed | ~alive[:, None]
-    return terminal, None if allowed.all() else allowed, np.where(counts, reward, 0.0)
-
-
-def _rows(probability: np.ndarray, terminal: Any, allowed: Any) -> np.ndarray:
-    """Probabilities `[S, A, K]` whose rows sum to one, or to zero where nothing follows."""
-    counts = _counts(probability.shape[:2], terminal, allowed)
-    probability = np.where(counts[..., None], probability, 0.0)
-    wrong = np.argwhere(~(probability >= 0))
-    if len(wrong):
-        state, action, k = wrong[0]
-        raise ValueError(
-            f"transition: state {state}, action {action} has the probability {probability[state, action, k]}"
-        )
-    sums = probability.sum(axis=-1)
-    _check_sums(sums, counts)
-    return probability / np.where(counts, sums, 1.0)[..., None]
-
-
-def _counts(shape: tuple[int, ...], terminal: Any, allowed: Any) -> np.ndarray:
-    """Bool `[S, A]`: where an action is taken."""
-    counts = np.ones(shape, bool) if allowed is None else np.array(allowed, bool)
-    return counts if terminal is None else counts & ~np.asarray(terminal, bool)[:, None]
-
-
-def _check_sums(sums: np.ndarray, counts: np.ndarray) -> None:
-    wrong = np.argwhere(counts & ~(np.abs(sums - 1) <= ROW_TOLERANCE))
-    if len(wrong):
-        state, action = wrong[0]
-        raise ValueError(
-            f"transition: the probabilities of state {state}, action {action} sum to {sums[state, action]:.9g}, "
-            f"{abs(sums[state, action] - 1):.2g} away from one"
-        )
-
-
-def _optional(*arrays: Any) -> list[Any]:
-    return [None if array is None else jnp.asarray(array) for array in arrays]

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxrl import ops
 from jaxrl.types import Transition
 
 
@@ -103,6 +104,18 @@ def rollout(
 
     (obs, env_state), batch = jax.lax.scan(body, (obs, env_state), keys)
     return obs, env_state, batch
+
+
+def action_values(env: Any, env_params: Any) -> jax.Array:
+    """Action values to begin with `[S, A]`: zero, and `ops.FORBIDDEN` where a decision process allows no action.
+
+    Args:
+      env: gymnax environment with `Discrete` observations and actions.
+      env_params: its parameters; the masks of an `MDP` are read.
+    """
+    q = jnp.zeros((env.observation_space(env_params).n, env.action_space(env_params).n))
+    allowed = getattr(env_params, "allowed", None)
+    return q if allowed is None else jnp.where(allowed, q, ops.FORBIDDEN)
 
 
 def bounded_action(action_space: Any, action: jax.Array) -> jax.Array:

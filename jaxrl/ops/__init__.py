@@ -3,6 +3,15 @@
 from jaxrl.ops.bellman import optimal_actions, rounding_error, value_bounds
 from jaxrl.ops.distributions import Categorical, Gaussian
 from jaxrl.ops.episodes import EpisodeStatistics, episode_metrics, init_episodes
+from jaxrl.ops.exploration import (
+    FORBIDDEN,
+    epsilon_greedy,
+    expected_value,
+    greedy,
+    max_value,
+    sample_index,
+    sampled_value,
+)
 from jaxrl.ops.losses import clipped_value_loss, ppo_clip
 from jaxrl.ops.normalization import (
     RewardScaling,
@@ -17,31 +26,74 @@ from jaxrl.ops.normalization import (
 from jaxrl.ops.optimizers import adam, sgd
 from jaxrl.ops.returns import generalized_advantages, lambda_returns
 from jaxrl.ops.shuffling import permutation, permute_index, scan_minibatches
+from jaxrl.ops.tables import (
+    average_update,
+    double_q_learning_update,
+    expected_sarsa_update,
+    q_learning_update,
+    sarsa_update,
+    table_update,
+    td_target,
+    td_update,
+)
+from jaxrl.ops.traces import (
+    accumulating_trace,
+    dutch_trace,
+    gradient_td_update,
+    replacing_trace,
+    trace_update,
+    true_online_td_update,
+)
+from jaxrl.ops.visits import first_episode, first_visits, following_ratios
 
 __all__ = [
+    "FORBIDDEN",
     "Categorical",
     "EpisodeStatistics",
     "Gaussian",
     "RewardScaling",
     "RunningStatistics",
+    "accumulating_trace",
     "adam",
+    "average_update",
     "clipped_value_loss",
     "discounted_sums",
+    "double_q_learning_update",
+    "dutch_trace",
     "episode_metrics",
+    "epsilon_greedy",
+    "expected_sarsa_update",
+    "expected_value",
+    "first_episode",
+    "first_visits",
+    "following_ratios",
     "generalized_advantages",
+    "gradient_td_update",
+    "greedy",
     "init_episodes",
     "init_reward_scaling",
     "init_statistics",
     "lambda_returns",
+    "max_value",
     "normalize",
     "optimal_actions",
     "permutation",
     "permute_index",
     "ppo_clip",
+    "q_learning_update",
+    "replacing_trace",
     "rounding_error",
+    "sample_index",
+    "sampled_value",
+    "sarsa_update",
     "scale_rewards",
     "scan_minibatches",
     "sgd",
+    "table_update",
+    "td_target",
+    "td_update",
+    "trace_update",
+    "true_online_td_update",
     "update_statistics",
     "value_bounds",
 ]

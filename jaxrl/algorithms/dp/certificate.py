@@ -84,11 +84,21 @@ def certify(mdp: Any, state: SweepState, discount: jax.Array | float, tolerance:
         num_updates=state.num_updates,
         residual=jnp.abs(change).max(),
         smallest_tolerance=width - exact_width,
-        rule=_rule(width, exact_width, tolerance),
+        rule=stop_rule(width, exact_width, tolerance),
     )
 
 
-def _rule(width: jax.Array, exact_width: jax.Array, tolerance: float | jax.Array) -> jax.Array:
+def stop_rule(width: jax.Array, exact_width: jax.Array, tolerance: float | jax.Array) -> jax.Array:
+    """Why to stop.
+
+    Args:
+      width: of the widest bounds.
+      exact_width: what it would be without rounding.
+      tolerance: half the width that is asked for.
+
+    Returns:
+      A `Rule`, int32 `[]`.
+    """
     rule = jnp.where(exact_width <= width - exact_width, Rule.ROUNDING, Rule.RUNNING)  # sweeps cannot help any more
     rule = jnp.where(width <= 2 * tolerance, Rule.CERTIFIED, rule)
     return jnp.where(jnp.isfinite(width), rule, Rule.NOT_FINITE).astype(jnp.int32)

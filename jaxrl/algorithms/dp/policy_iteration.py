@@ -25,7 +25,8 @@ def exact_values(followed: Any, discount: jax.Array, guess: jax.Array) -> jax.Ar
     """
     dense: Any = to_dense(followed)
     matrix = jnp.eye(len(guess), dtype=guess.dtype) - discount * dense.transitions.probability[:, 0]
-    return jnp.linalg.solve(matrix, dense.reward[:, 0])
+    reward = dense.q_values(jnp.zeros_like(guess), discount)[:, 0]  # zero at terminal states
+    return jnp.linalg.solve(matrix, reward)
 
 
 def gmres_values(followed: Any, discount: jax.Array, guess: jax.Array) -> jax.Array:

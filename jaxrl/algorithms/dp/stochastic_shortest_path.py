@@ -1,0 +1,161 @@
+"""Stochastic shortest paths: without a discount."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from jaxrl import ops
+from jaxrl.algorithms.dp.certificate import stop_rule
+from jaxrl.algorithms.dp.policy_iteration import exact_values
+from jaxrl.types import Metrics, Rule, Solution, static
+
+
+@flax.struct.dataclass
+class ProperState:
+    """A proper policy and its values.
+
+    Args:
+      values: `[S]`; infinite where no policy is proper.
+      policy: int32 `[S]`; from every state it comes to an end, with probability one.
+      error: `[]`, bound of the error of `values` as the values of `policy`.
+      rounding: `[]`, the part of it that is due to rounding.
+      improvement: `[]`, how much an action can promise over the policy's own, more than rounding.
+      num_updates: int32 `[]`.
+      residual: `[]`, largest change of the last update.
+    """
+
+    values: jax.Array
+    policy: jax.Array
+    error: jax.Array
+    rounding: jax.Array
+    improvement: jax.Array
+    num_updates: jax.Array
+    residual: jax.Array
+
+
+@flax.struct.dataclass
+class StochasticShortestPath:
+    """Policy iteration at γ = 1 that only ever holds proper policies: those that come to an end, from every state.
+
+    The first policy steps towards the end with positive probability everywhere; a later one differs only where an
+    action is better by more than rounding. Where no cycle earns anything on average (costs on the way, or a reward at
+    the end alone), every policy that it meets is then proper, and the last one optimal. The greedy policy of the exact
+    values need not be: with a reward at the end alone it may go round for ever, since that costs nothing.
+
+    Bounds: those of the last policy's values, rounding included; the lower ones hold for the optimal values too, the
+    upper ones for those of every policy that takes no more steps than the last one.
+
+    Args:
+      mdp: the process, in any layout, with terminal states.
+      evaluate: function of (process of a policy, γ, guess `[S]`) that gives the policy's values exactly: of
+        `jaxrl.algorithms.dp`, `exact_values` or `gmres_values`.
+
+    Example:
+      >>> import jaxrl
+      >>> solution = jaxrl.solve(jaxrl.StochasticShortestPath(jaxrl.envs.textbook.cliff_walking()), tolerance=1e-2)
+      >>> print(f"{solution.values[36]:.2f}")
+      -13.00
+
+    Source: Bertsekas & Tsitsiklis (1991), An Analysis of Stochastic Shortest Path Problems, section 3.
+    """
+
+    mdp: Any
+    _: dataclasses.KW_ONLY
+    evaluate: Callable[..., jax.Array] = static(exact_values)
+
+    def init(self, key: jax.Array) -> ProperState:
+        """A proper policy and its values. There is no randomness: the key is not used."""
+        guess = jnp.zeros(self.mdp.num_states, self.mdp.reward.dtype)
+        policy, ends = proper_policy(self.mdp)
+        return self._evaluated(policy, guess, jnp.zeros((), jnp.int32), ends)
+
+    def update(self, state: ProperState, key: jax.Array) -> tuple[ProperState, Metrics]:
+        """Improve the policy where that is certain, and evaluate it. There is no randomness: the key is not used."""
+        q, slack = self._action_values(state.values, state.error)
+        own = jnp.take_along_axis(q, state.policy[:, None], axis=1)[:, 0]
+        better = q.max(-1) > own + slack
+        policy = jnp.where(better, q.argmax(-1).astype(jnp.int32), state.policy)
+        state = self._evaluated(policy, state.values, state.num_updates + 1, jnp.isfinite(state.values))
+        return state, {"residual": state.residual.astype(jnp.float32)}
+
+    def solution(self, state: ProperState, tolerance: float | jax.Array) -> Solution:
+        """Values and bounds of the last policy; converged when nothing improves it."""
+        q, slack = self._action_values(state.values, state.error)
+        rule = stop_rule(2 * state.error, 2 * (state.error - state.rounding), tolerance)
+        rule = jnp.where(state.improvement > 0, Rule.RUNNING, rule)
+        rule = jnp.where(jnp.isnan(state.values).any(), Rule.NOT_FINITE, rule)
+        rule = jnp.where(jnp.isneginf(state.values).any(), Rule.IMPROPER, rule)
+        return Solution(
+            values=state.values,
+            lower=state.values - state.error,
+            upper=state.values + state.error,
+            policy=state.policy,
+            optimal_actions=ops.optimal_actions(q, slack),
+            num_updates=state.num_updates,
+            residual=state.residual,
+            smallest_tolerance=2 * state.rounding,
+            rule=rule.astype(jnp.int32),
+        )
+
+    def _action_values(self, values: jax.Array, error: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Action values `[S, A]`, and the difference that the error of the values cannot explain."""
+        finite = jnp.where(jnp.isfinite(values), values, 0.0)
+        q = self.mdp.q_values(finite, jnp.ones((), values.dtype))
+        return q, 2 * (error + ops.rounding_error(q, finite, self.mdp.transitions.num_terms))
+
+    def _evaluated(self, policy: jax.Array, guess: jax.Array, num_updates: jax.Array, ends: jax.Array) -> ProperState:
+        one = jnp.ones((), guess.dtype)
+        followed = self.mdp.follow(policy)
+        values = self.evaluate(followed, one, jnp.where(jnp.isfinite(guess), guess, 0.0))
+        counted = dataclasses.replace(followed, reward=jnp.ones_like(followed.reward))
+        steps = self.evaluate(counted, one, jnp.zeros_like(guess))
+        own = followed.q_values(values, one)
+        # (I - P)⁻¹ counts visits: an error of each equation grows at most by the expected steps, which are known to
+        # ε < 1 of their own equation.
+        equation = jnp.abs(counted.q_values(steps, one)[:, 0] - steps).max()
+        longest = (1 + jnp.abs(steps).max()) / jnp.maximum(1 - equation, 1e-3)
+        rounding = ops.rounding_error(own, values, self.mdp.transitions.num_terms) * longest
+        error = jnp.abs(own[:, 0] - values).max() * longest + rounding
+        q, slack = self._action_values(values, error)
+        improvement = jnp.maximum((q.max(-1) - own[:, 0]).max() - slack, 0.0)
+        residual = jnp.abs(values - guess).max()
+        # Without a proper policy the equations have no solution: only who cannot end is known.
+        values = jnp.where(ends.all(), values, jnp.where(ends, 0.0, -jnp.inf))
+        return ProperState(values, policy, error, rounding, improvement, num_updates, residual)
+
+
+def proper_policy(mdp: Any) -> tuple[jax.Array, jax.Array]:
+    """A policy that comes to an end from every state from which one can.
+
+    Args:
+      mdp: a process with terminal states.
+
+    Returns:
+      Actions int32 `[S]`, and whether an end can be reached, bool `[S]`.
+
+    Example:
+      >>> import jaxrl
+      >>> policy, ends = proper_policy(jaxrl.envs.textbook.gridworld_4x4())
+      >>> bool(ends.all())
+      True
+
+    Source: backward reachability, as for Proposition 1 of Bertsekas & Tsitsiklis (1991).
+    """
+    terminal = jnp.zeros(mdp.num_states, bool) if mdp.terminal is None else mdp.terminal
+
+    def grow(carry: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
+        ends, policy, _ = carry
+        # One step from a state that ends; the most probable one, lest the way takes for ever. Rewards do not matter.
+        chance = mdp.transitions.expected(ends.astype(mdp.reward.dtype))
+        if mdp.allowed is not None:
+            chance = jnp.where(mdp.allowed, chance, 0.0)
+        new = (chance.max(-1) > 0) & ~ends
+        return ends | new, jnp.where(new, chance.argmax(-1).astype(jnp.int32), policy), new.any()
+
+    start = (terminal, jnp.zeros(mdp.num_states, jnp.int32), jnp.ones((), bool))
+    ends, policy, _ = jax.lax.while_loop(lambda carry: carry[2], grow, start)
+    return policy, ends

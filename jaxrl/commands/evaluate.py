@@ -1,0 +1,57 @@
+"""`jaxrl evaluate DIR`."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from jaxrl.commands.usage import USAGE, refuse
+from jaxrl.flags import EvaluateOptions, parse_plain
+
+
+def evaluate(arguments: list[str]) -> None:
+    """Play episodes with what a run learned."""
+    if arguments and arguments[0] in ("-h", "--help"):
+        parse_plain(EvaluateOptions, ["--help"], "jaxrl evaluate DIR")
+    if not arguments or arguments[0].startswith("-"):
+        refuse(f"evaluate needs the directory of a run\n{USAGE}")
+    directory = Path(arguments[0])
+    options = parse_plain(EvaluateOptions, arguments[1:], "jaxrl evaluate DIR")
+    import jax
+    import numpy as np
+
+    from jaxrl import engine
+    from jaxrl.engine.load import load_content
+
+    try:
+        if options.episodes < 1:
+            raise ValueError(f"episodes={options.episodes} must be at least 1")
+        algorithm, content = load_content(directory)
+    except (ValueError, TypeError) as error:
+        refuse(error)
+    if not hasattr(algorithm, "act"):
+        refuse(f"algorithm: {type(algorithm).__name__} has no method act to evaluate with")
+    key, gif_key = jax.random.split(jax.random.key(options.seed))
+    states = _seeds(content["state"], np.asarray(content["alive"]))
+    means = []
+    for index, one in states.items():
+        episodes = engine.evaluate(algorithm, one, jax.random.fold_in(key, index), options.episodes)
+        finished = np.asarray(episodes.finished)
+        returns = np.asarray(episodes.returns)[finished]
+        means.append(returns.mean() if len(returns) else math.nan)
+        cut = f", {int((~finished).sum())} cut and left out" if not finished.all() else ""
+        print(f"seed {index}: return {means[-1]:.1f} ± {returns.std():.1f} over {len(returns)} episodes{cut}")
+    print(f"median over seeds: {np.nanmedian(means):.1f}")
+    if options.gif:
+        from jaxrl.engine.plots import save_episode
+
+        frames, done = save_episode(algorithm, next(iter(states.values())), gif_key, directory / "episode.gif")
+        print(f"written: {directory}/episode.gif ({frames} frames{'' if done else ', the episode went on'})")
+
+
+def _seeds(state: Any, alive: Any) -> dict[int, Any]:
+    """The states of the seeds that are alive, by number."""
+    import jax
+
+    if not alive.ndim:
+        return {0: state}
+    return {i: jax.tree.map(lambda x: x[i], state) for i in range(len(alive)) if alive[i]}

@@ -1,0 +1,77 @@
+"""`jaxrl solve SOLVER ENV`."""
+
+from typing import Any
+
+from jaxrl.commands.usage import USAGE, refuse
+from jaxrl.flags import SolveOptions, environment_options, parse
+
+
+def solve(arguments: list[str]) -> None:
+    """Solve the world exactly, print its values and policy, draw them."""
+    if len(arguments) < 2 or arguments[0].startswith("-") or arguments[1].startswith("-"):
+        if "--help" in arguments or "-h" in arguments:
+            print(USAGE)
+            return
+        refuse(f"solve needs a solver and an environment\n{USAGE}")
+    name, env_name, *flags = arguments
+    try:
+        flags, env_options = environment_options(flags)
+        options, fields = _parse(name, flags, f"jaxrl solve {name} {env_name}")
+        _solve(name, env_name, env_options, options, fields)
+    except (ValueError, TypeError, ModuleNotFoundError) as error:
+        refuse(error)
+    except FloatingPointError as error:
+        refuse(error, code=1)
+
+
+def _parse(name: str, flags: list[str], prog: str) -> tuple[Any, dict[str, Any]]:
+    from jaxrl.engine.names import SOLVERS, resolve
+
+    solver_class: Any = resolve("solver", name, SOLVERS)
+    if not isinstance(solver_class, type) or not hasattr(solver_class, "solution"):
+        raise ValueError(f"solver: {name!r} is no solver, which is a dataclass with init, update and solution")
+    options, fields = parse(solver_class, {}, flags, prog, SolveOptions)
+    return options, fields
+
+
+def _solve(name: str, env_name: str, env_options: dict[str, Any], options: Any, fields: dict[str, Any]) -> None:
+    import contextlib
+
+    import jax
+    import numpy as np
+
+    from jaxrl import engine
+    from jaxrl.engine.names import SOLVERS, resolve
+    from jaxrl.envs import MDP, enumerate_environment, grid_of, make
+
+    if options.out.is_dir():
+        raise ValueError(f"out={options.out} is a directory; name a PNG file")
+    with jax.enable_x64() if options.float64 else contextlib.nullcontext():
+        env, env_params = make(env_name, **env_options)
+        mdp, states = (env_params, None) if isinstance(env_params, MDP) else enumerate_environment(env, env_params)
+        solver = resolve("solver", name, SOLVERS)(mdp, **fields)
+        solution = engine.solve(solver, options.tolerance, options.max_updates)
+        start = float((mdp.start_probability * solution.values).sum())
+    half = float(np.max(np.asarray(solution.upper - solution.lower))) / 2
+    print(f"{mdp.num_states} states, {mdp.num_actions} actions; value of the start: {start:.6g}")
+    print(f"{int(solution.num_updates)} updates; every value is proved to be within {half:.1e}")
+    grid = grid_of(env_name, env, env_params, states)
+    if grid is None:
+        _print_table(solution)
+        return
+    from jaxrl.engine.grids import grid_text, save_grid
+
+    best = np.asarray(solution.optimal_actions)
+    print(grid_text(np.asarray(solution.values), best, grid, mdp.terminal))
+    save_grid(options.out, f"{name} on {env_name}", np.asarray(solution.values), best, grid, mdp.terminal)
+    print(f"written: {options.out}")
+
+
+def _print_table(solution: Any, most: int = 20) -> None:
+    """The first states in words, for a world that is no grid."""
+    import numpy as np
+
+    for state, (value, best) in enumerate(zip(solution.values[:most], solution.optimal_actions, strict=False)):
+        print(f"state {state}: value {float(value):.6g}, best actions {np.flatnonzero(best).tolist()}")
+    if len(solution.values) > most:
+        print(f"… and {len(solution.values) - most} states more")

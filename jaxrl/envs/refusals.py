@@ -1,0 +1,84 @@
+"""What is no Markov decision process, in one sentence each; and what remains of one."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+ROW_TOLERANCE = 1e-5
+"""How far a row of probabilities may be from one; it is divided by its sum then, in float64."""
+
+
+def expected_reward(probability: np.ndarray, reward: np.ndarray) -> tuple[np.ndarray, jax.Array | None]:
+    """Rewards `[S, A]`, and `[S, A, K]` if they were given by successor and depend on it."""
+    if reward.shape != probability.shape:
+        return reward, None
+    possible = probability > 0
+    counted = np.where(possible, reward, 0.0)
+    expected = (probability * counted).sum(axis=-1)
+    lowest, highest = np.where(possible, reward, np.inf).min(-1), np.where(possible, reward, -np.inf).max(-1)
+    return expected, jnp.asarray(counted) if np.any(lowest < highest) else None
+
+
+def masks(reward: np.ndarray, shape: tuple[int, ...], terminal: Any, allowed: Any) -> tuple[Any, Any, np.ndarray]:
+    """Terminal states and allowed actions as arrays or None, and the rewards that count."""
+    num_states, num_actions = shape
+    if reward.shape != shape:
+        raise ValueError(f"reward: must be [{num_states}, {num_actions}], by state and action, not {reward.shape}")
+    if terminal is not None:
+        terminal = np.asarray(terminal, bool)
+        if terminal.shape != (num_states,):
+            raise ValueError(f"terminal: must be [{num_states}], one for each state, not {terminal.shape}")
+    finite = reward != -np.inf
+    allowed = finite if allowed is None else np.asarray(allowed, bool)
+    if allowed.shape != shape:
+        raise ValueError(f"allowed: must be [{num_states}, {num_actions}], one for each state and action")
+    alive = np.ones(num_states, bool) if terminal is None else ~terminal
+    stuck = np.flatnonzero(alive & ~allowed.any(axis=1))
+    if len(stuck):
+        raise ValueError(f"allowed: state {stuck[0]} has no action; allow one, or make the state terminal")
+    counts = allowed & alive[:, None]
+    wrong = np.argwhere(counts & ~np.isfinite(reward))
+    if len(wrong):
+        state, action = wrong[0]
+        raise ValueError(f"reward: state {state}, action {action} has {reward[state, action]}; it must be finite")
+    allowed = allowed | ~alive[:, None]
+    return terminal, None if allowed.all() else allowed, np.where(counts, reward, 0.0)
+
+
+def rows(probability: np.ndarray, terminal: Any, allowed: Any) -> np.ndarray:
+    """Probabilities `[S, A, K]` whose rows sum to one, or to zero where nothing follows."""
+    taken = counts(probability.shape[:2], terminal, allowed)
+    probability = np.where(taken[..., None], probability, 0.0)
+    wrong = np.argwhere(~(probability >= 0))
+    if len(wrong):
+        state, action, k = wrong[0]
+        raise ValueError(
+            f"transition: state {state}, action {action} has the probability {probability[state, action, k]}"
+        )
+    sums = probability.sum(axis=-1)
+    check_sums(sums, taken)
+    return probability / np.where(taken, sums, 1.0)[..., None]
+
+
+def counts(shape: tuple[int, ...], terminal: Any, allowed: Any) -> np.ndarray:
+    """Bool `[S, A]`: where an action is taken."""
+    taken = np.ones(shape, bool) if allowed is None else np.array(allowed, bool)
+    return taken if terminal is None else taken & ~np.asarray(terminal, bool)[:, None]
+
+
+def check_sums(sums: np.ndarray, counted: np.ndarray) -> None:
+    """Refuse rows `[S, A]` that count and do not sum to one."""
+    wrong = np.argwhere(counted & ~(np.abs(sums - 1) <= ROW_TOLERANCE))
+    if len(wrong):
+        state, action = wrong[0]
+        raise ValueError(
+            f"transition: the probabilities of state {state}, action {action} sum to {sums[state, action]:.9g}, "
+            f"{abs(sums[state, action] - 1):.2g} away from one"
+        )
+
+
+def optional(*arrays: Any) -> list[Any]:
+    """Arrays of JAX; None stays."""
+    return [None if array is None else jnp.asarray(array) for array in arrays]

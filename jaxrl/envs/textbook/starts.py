@@ -1,0 +1,25 @@
+"""Where episodes begin."""
+
+import dataclasses
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrl.envs.mdp import MDP
+
+
+def starting_in(mdp: MDP, states: Any) -> MDP:
+    """The same process, whose episodes begin in one of these states, all alike.
+
+    Args:
+      mdp: the process.
+      states: int, or int `[...]`.
+
+    Example:
+      >>> from jaxrl.envs import from_arrays
+      >>> starting_in(from_arrays([[[0, 1]], [[0, 1]]], [[1], [0]]), 1).start.tolist()
+      [0.0, 1.0]
+    """
+    chosen = np.isin(np.arange(mdp.num_states), states)
+    return dataclasses.replace(mdp, start=jnp.asarray(chosen / chosen.sum(), mdp.reward.dtype))

@@ -1,0 +1,205 @@
+"""Transitions of a Markov decision process: stored whole, stored as successors, or computed, with the same methods."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from jaxrl import ops
+
+
+@flax.struct.dataclass
+class DenseTransitions:
+    """All transition probabilities: one sweep reads 4 S² A bytes in float32.
+
+    Args:
+      probability: `[S, A, S]`, p(s'|s, a); rows sum to one.
+      reward: `[S, A, S]`, of each successor, or None if it depends on state and action alone. Only playing reads it.
+    """
+
+    probability: jax.Array
+    reward: jax.Array | None = None
+
+    @property
+    def num_terms(self) -> int:
+        """Terms of each sum in `expected`: how far rounding can reach."""
+        return self.probability.shape[-1]
+
+    def expected(self, values: jax.Array) -> jax.Array:
+        """Σ p(s'|s, a) v(s') `[S, A]` of values `[S]`."""
+        # One matrix-vector product over a matrix of S * A rows: S products of [A, S] would be far slower.
+        rows = self.probability.reshape(-1, self.num_terms)
+        return jnp.matmul(rows, values, precision="highest").reshape(self.probability.shape[:2])
+
+    def block(self, begin: jax.Array, size: int) -> "DenseTransitions":
+        """Transitions of the `size` states from `begin` on, into all states."""
+        return DenseTransitions(jax.lax.dynamic_slice_in_dim(self.probability, begin, size))
+
+    def follow(self, policy: jax.Array) -> "DenseTransitions":
+        """Transitions of a policy `[S, A]`, with one action."""
+        return DenseTransitions(jnp.einsum("sa,sat->st", policy, self.probability, precision="highest")[:, None])
+
+    def choose(self, action: jax.Array) -> "DenseTransitions":
+        """Transitions of one action int `[S]` in each state: no sum."""
+        return DenseTransitions(self.probability[jnp.arange(len(action)), action][:, None])
+
+    def sample(self, key: jax.Array, state: jax.Array, action: jax.Array) -> tuple[jax.Array, jax.Array | None]:
+        """A successor int32 `[]`, and its reward if that depends on it. The key is consumed."""
+        successor = ops.sample_index(key, self.probability[state, action])
+        return successor, None if self.reward is None else self.reward[state, action, successor]
+
+
+@flax.struct.dataclass
+class FanoutTransitions:
+    """At most K successors of each state and action: one sweep gathers S A K values.
+
+    Args:
+      successor: int32 `[S, A, K]`; a successor may stand there twice, padding has probability zero.
+      probability: `[S, A, K]`; sums over K are one.
+      reward: `[S, A, K]`, of each successor, or None if it depends on state and action alone. Only playing reads it.
+    """
+
+    successor: jax.Array
+    probability: jax.Array
+    reward: jax.Array | None = None
+
+    @property
+    def num_terms(self) -> int:
+        """Terms of each sum in `expected`."""
+        return self.successor.shape[-1]
+
+    def expected(self, values: jax.Array) -> jax.Array:
+        """Σ p(k|s, a) v(s'_k) `[S, A]` of values `[S]`."""
+        next_values = values.at[self.successor].get(mode="promise_in_bounds")
+        return (self.probability * next_values).sum(-1)
+
+    def block(self, begin: jax.Array, size: int) -> "FanoutTransitions":
+        """Transitions of the `size` states from `begin` on, into all states."""
+        rows = (jax.lax.dynamic_slice_in_dim(x, begin, size) for x in (self.successor, self.probability))
+        return FanoutTransitions(*rows)
+
+    def follow(self, policy: jax.Array) -> "FanoutTransitions":
+        """Transitions of a policy `[S, A]`, with one action and A K successors."""
+        successor = self.successor.reshape(len(policy), 1, -1)
+        return FanoutTransitions(successor, (policy[:, :, None] * self.probability).reshape(successor.shape))
+
+    def choose(self, action: jax.Array) -> "FanoutTransitions":
+        """Transitions of one action int `[S]` in each state: still K successors."""
+        states = jnp.arange(len(action))
+        return FanoutTransitions(self.successor[states, action][:, None], self.probability[states, action][:, None])
+
+    def sample(self, key: jax.Array, state: jax.Array, action: jax.Array) -> tuple[jax.Array, jax.Array | None]:
+        """A successor int32 `[]`, and its reward if that depends on it. The key is consumed."""
+        k = ops.sample_index(key, self.probability[state, action])
+        return self.successor[state, action, k], None if self.reward is None else self.reward[state, action, k]
+
+
+@flax.struct.dataclass
+class Outcome:
+    """What one random event leads to."""
+
+    successor: jax.Array
+    """int32 `[]`."""
+    reward: jax.Array
+    """`[]`."""
+    probability: jax.Array
+    """`[]`; over the events of an action they sum to one."""
+
+
+@flax.struct.dataclass
+class FunctionalTransitions:
+    """Transitions that are computed in every sweep, never stored, however many states an action can lead to.
+
+    Args:
+      outcome: function of (params, state, action, event), all int32 `[]` but the first, that gives an `Outcome`.
+      num_states: S.
+      num_actions: A.
+      num_events: E, random events of each action.
+      params: passed to the function: a pytree that may be traced and vmapped.
+    """
+
+    outcome: Callable[..., Outcome] = flax.struct.field(pytree_node=False)
+    num_states: int = flax.struct.field(pytree_node=False)
+    num_actions: int = flax.struct.field(pytree_node=False)
+    num_events: int = flax.struct.field(pytree_node=False)
+    params: Any = None
+
+    @property
+    def num_terms(self) -> int:
+        """Terms of each sum in `expected`."""
+        return self.num_events
+
+    def outcomes(self) -> Outcome:
+        """All outcomes `[S, A, E]`; under `jit` they are computed where they are used."""
+        function = self.outcome
+        for axes in ((None, None, None, 0), (None, None, 0, None), (None, 0, None, None)):
+            function = jax.vmap(function, axes)
+        return function(self.params, *map(jnp.arange, (self.num_states, self.num_actions, self.num_events)))
+
+    def expected(self, values: jax.Array) -> jax.Array:
+        """Σ p(e|s, a) v(s'_e) `[S, A]` of values `[S]`."""
+        outcome = self.outcomes()
+        next_values = values.at[outcome.successor].get(mode="promise_in_bounds")
+        return (outcome.probability.astype(values.dtype) * next_values).sum(-1)
+
+    def block(self, begin: jax.Array, size: int) -> "FunctionalTransitions":
+        """Transitions of the `size` states from `begin` on, into all states."""
+        outcome = _ShiftedOutcome(self.outcome)
+        return FunctionalTransitions(outcome, size, self.num_actions, self.num_events, (self.params, begin))
+
+    def follow(self, policy: jax.Array) -> "FunctionalTransitions":
+        """Transitions of a policy `[S, A]`, with one action and A E events."""
+        events = self.num_actions * self.num_events
+        outcome = _FollowedOutcome(self.outcome, self.num_events)
+        return FunctionalTransitions(outcome, self.num_states, 1, events, (self.params, policy))
+
+    def choose(self, action: jax.Array) -> "FunctionalTransitions":
+        """Transitions of one action int `[S]` in each state: still E events."""
+        outcome = _ChosenOutcome(self.outcome)
+        return FunctionalTransitions(outcome, self.num_states, 1, self.num_events, (self.params, action))
+
+    def sample(self, key: jax.Array, state: jax.Array, action: jax.Array) -> tuple[jax.Array, jax.Array | None]:
+        """A successor int32 `[]` and its reward. The key is consumed."""
+        events = jnp.arange(self.num_events)
+        outcomes = jax.vmap(self.outcome, (None, None, None, 0))(self.params, state, action, events)
+        event = ops.sample_index(key, jnp.asarray(outcomes.probability, jnp.float32))
+        return outcomes.successor[event], outcomes.reward[event]
+
+
+@flax.struct.dataclass
+class _ShiftedOutcome:
+    """The outcomes of states from one on."""
+
+    outcome: Callable[..., Outcome] = flax.struct.field(pytree_node=False)
+
+    def __call__(self, params: Any, state: jax.Array, action: jax.Array, event: jax.Array) -> Outcome:
+        inner, begin = params
+        return self.outcome(inner, begin + state, action, event)
+
+
+@flax.struct.dataclass
+class _ChosenOutcome:
+    """The outcomes of one action a state. A dataclass: equal ones share a compilation."""
+
+    outcome: Callable[..., Outcome] = flax.struct.field(pytree_node=False)
+
+    def __call__(self, params: Any, state: jax.Array, action: jax.Array, event: jax.Array) -> Outcome:
+        inner, actions = params
+        return self.outcome(inner, state, actions[state], event)
+
+
+@flax.struct.dataclass
+class _FollowedOutcome:
+    """The outcomes of a policy: an event is an action and an event of it."""
+
+    outcome: Callable[..., Outcome] = flax.struct.field(pytree_node=False)
+    num_events: int = flax.struct.field(pytree_node=False)
+
+    def __call__(self, params: Any, state: jax.Array, action: jax.Array, event: jax.Array) -> Outcome:
+        inner, policy = params
+        chosen = event // self.num_events
+        outcome = self.outcome(inner, state, chosen, event % self.num_events)
+        return dataclasses.replace(outcome, probability=outcome.probability * policy[state, chosen])

@@ -1,0 +1,161 @@
+"""Monte Carlo learners: against loops of the textbook and exact values."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxrl
+from jaxrl import envs
+from jaxrl.envs import textbook
+
+GAMMA = 0.9
+
+
+def exact(mdp, policy):
+    """v_π at γ = 1."""
+    followed = envs.to_dense(mdp.follow(policy))
+    matrix = np.eye(mdp.num_states) - np.asarray(followed.transitions.probability, np.float64)[:, 0]
+    return np.linalg.solve(matrix, np.asarray(followed.reward, np.float64)[:, 0])
+
+
+def played(learner, key):
+    """An update's transitions as NumPy arrays `[T, N]`, and the table after it."""
+    state = learner.init(jax.random.key(0))
+    state, batch = learner.rollout(state, key)
+    state, metrics = learner.learn(state, batch, key)
+    return jax.tree.map(np.asarray, (batch, state, metrics))
+
+
+def episodes_of(batch):
+    """Each environment's first episode as a list of (s, a, r)."""
+    for n in range(batch.reward.shape[1]):
+        ends = np.flatnonzero(batch.done[:, n])
+        assert len(ends), "the episode must end"
+        yield [(batch.obs[t, n], batch.action[t, n], batch.reward[t, n]) for t in range(ends[0] + 1)]
+
+
+@pytest.mark.parametrize("first_visit", [True, False])
+def test_prediction_averages_the_returns_of_first_or_of_every_visits(first_visit):
+    env, mdp = envs.make("RandomWalk", rewards=(-2.0, 1.0))
+    learner = jaxrl.MonteCarlo(env, mdp, num_envs=20, num_steps=200, first_visit=first_visit, discount=GAMMA)
+    batch, state, metrics = played(learner, jax.random.key(1))
+    returns = [[] for _ in range(7)]
+    for episode in episodes_of(batch):
+        following, seen = 0.0, []
+        for s, _, r in reversed(episode):
+            following = r + GAMMA * following
+            seen.append((s, following))
+        for index, (s, value) in enumerate(seen):
+            if not first_visit or s not in [other for other, _ in seen[index + 1 :]]:
+                returns[s].append(value)
+    for s in range(1, 6):
+        np.testing.assert_allclose(state.q[s, 0], np.mean(returns[s]), rtol=1e-4)
+        assert state.total[s, 0] == len(returns[s])
+    assert metrics["episodes"] == 20 and metrics["cut"] == 0
+    lengths = [len(episode) for episode in episodes_of(batch)]
+    assert metrics["episode_length_sum"] == sum(lengths)
+
+
+CONSTANT = {0.01: (0.2124, 0.1829, 0.1451, 0.0966), 0.03: (0.1884, 0.1395, 0.1056, 0.0930)}
+
+
+@pytest.mark.parametrize("alpha", CONSTANT)
+def test_constant_steps_on_the_random_walk_are_the_books_curve(alpha):
+    env, mdp = envs.make("RandomWalk")
+    q = jnp.full((7, 1), 0.5).at[jnp.array([0, 6])].set(0.0)
+    learner = jaxrl.MonteCarlo(
+        env, mdp, num_envs=1, num_steps=150, first_visit=False, learning_rate=alpha, discount=1.0, q=q
+    )
+    truth = jnp.arange(1, 6) / 6
+
+    def run(key):
+        def body(state, key):
+            state, _ = learner.update(state, key)
+            return state, jnp.sqrt(jnp.mean((state.q[1:6, 0] - truth) ** 2))
+
+        return jax.lax.scan(body, learner.init(key), jax.random.split(jax.random.fold_in(key, 1), 100))[1]
+
+    with jax.debug_key_reuse(False):  # the key of init is not used
+        rms = jax.jit(jax.vmap(run))(jax.random.split(jax.random.key(0), 400)).mean(0)
+    np.testing.assert_allclose(rms[np.array([9, 24, 49, 99])], CONSTANT[alpha], rtol=0.08)
+
+
+def test_an_episode_that_is_cut_goes_on_with_the_value_of_its_last_observation():
+    env, mdp = envs.make("CliffWalking", max_steps_in_episode=3)
+    q = jnp.full((48, 4), 100.0)
+    learner = jaxrl.MonteCarlo(env, mdp, num_envs=4, num_steps=10, discount=0.5, q=q, first_visit=False)
+    batch, state, metrics = played(learner, jax.random.key(1))
+    last = batch.obs[2], batch.action[2]
+    assert batch.truncated[2].all()
+    for n in range(4):
+        if batch.reward[2, n] == -1:
+            same = [
+                m
+                for m in range(4)
+                for t in range(3)
+                if (batch.obs[t, m], batch.action[t, m]) == (last[0][n], last[1][n])
+            ]
+            if len(same) == 1:
+                np.testing.assert_allclose(state.q[last[0][n], last[1][n]], -1 + 0.5 * 100)
+    assert metrics["episodes"] == 4
+
+
+def test_control_with_exploring_starts_finds_the_books_blackjack_policy():
+    env, mdp = envs.make("Blackjack")
+    alive = np.arange(200)
+    mdp = textbook.starting_in(mdp, alive)
+    learner = jaxrl.MonteCarlo(env, mdp, num_envs=512, num_steps=12, exploring_starts=True, epsilon=0.0, discount=1.0)
+    state, _ = jaxrl.train(learner, jax.random.key(0), 3000)
+    value = exact(mdp, state.q.argmax(-1)) @ np.asarray(textbook.blackjack().start)
+    assert value > -0.0431131 - 0.004
+
+
+def stick_on_20():
+    total = 12 + np.arange(211) // 20
+    total[200:] = 21
+    return jnp.asarray(jax.nn.one_hot((total < 20).astype(int), 2))
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+def test_importance_sampling_gives_the_value_of_the_other_policy(weighted):
+    env, mdp = envs.make("Blackjack")
+    state_13 = (13 - 12) * 20 + 10 + 1
+    learner = jaxrl.OffPolicyMonteCarlo(
+        env,
+        textbook.starting_in(mdp, state_13),
+        num_envs=256,
+        num_steps=12,
+        weighted=weighted,
+        discount=1.0,
+        policy=stick_on_20(),
+    )
+    keys = jax.random.split(jax.random.key(0), 20)
+    q = jax.vmap(lambda key: jaxrl.train(learner, key, 100)[0].q[state_13, 1])(keys)
+    standard_error = float(q.std()) / np.sqrt(20)
+    assert standard_error < 0.01
+    assert abs(float(q.mean()) + 0.2772042) < 4 * standard_error
+
+
+def test_weighted_importance_sampling_errs_less_at_first():
+    env, mdp = envs.make("Blackjack")
+    state_13 = (13 - 12) * 20 + 10 + 1
+    mdp = textbook.starting_in(mdp, state_13)
+    errors = {}
+    for weighted in (True, False):
+        learner = jaxrl.OffPolicyMonteCarlo(
+            env, mdp, num_envs=25, num_steps=12, weighted=weighted, discount=1.0, policy=stick_on_20()
+        )
+        q = jax.vmap(lambda key, learner=learner: jaxrl.train(learner, key, 1)[0].q[state_13, 1])(
+            jax.random.split(jax.random.key(0), 2000)
+        )
+        errors[weighted] = float(jnp.mean((q + 0.2772042) ** 2))
+    assert errors[True] < 0.95 * errors[False]
+
+
+def test_off_policy_control_learns_the_greedy_policy():
+    env, mdp = envs.make("Blackjack")
+    learner = jaxrl.OffPolicyMonteCarlo(env, mdp, num_envs=512, num_steps=12, discount=1.0)
+    state, _ = jaxrl.train(learner, jax.random.key(0), 1500)
+    value = exact(mdp, state.q.argmax(-1)) @ np.asarray(mdp.start)
+    assert value > -0.0431131 - 0.006
