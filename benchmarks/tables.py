@@ -126,7 +126,7 @@ def tabular_table(result: Result | None) -> str:
         rows.append(
             [
                 name,
-                row["problem"],
+                row["problem"] + "".join(f", {key}={value}" for key, value in row["options"].items()),
                 f"{row['discount']:g}",
                 f"{row['steps']:,}",
                 spread(numbers["scores"], ".2%"),

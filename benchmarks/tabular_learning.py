@@ -3,6 +3,9 @@
 Control: (v* - v_π) / |v*|, both exact, averaged over the states in which episodes begin, of the greedy policy that was
 learned. Prediction: root mean square error against the exact v_π, over the range of v_π. Both by linear solves in
 float64. The median over seeds counts.
+
+Monte Carlo control is measured on the lake without slipping. With it, ε-soft control loses 1.8 % after 20 million steps
+(constant steps of 0.002), and off-policy control does not get there: its weights are products of ratios of whole episodes.
 """
 
 import dataclasses
@@ -44,6 +47,7 @@ def rows() -> dict[str, Row]:
 
     lake, cliff, grid, walk = "FrozenLake-misc", "CliffWalking", "Gridworld4x4", "RandomWalk"
     nineteen = {"num_states": 19, "rewards": (-1.0, 1.0)}
+    dry = {"is_slippery": False}
     many: dict[str, Any] = dict(num_envs=16, num_steps=250)
 
     def learner(kind: Any, **fields: Any) -> Callable[..., Any]:
@@ -51,8 +55,12 @@ def rows() -> dict[str, Row]:
 
     def starts_everywhere(env: Any, params: Any, discount: float) -> Any:
         mdp, _ = envs.enumerate_environment(env, params)
-        options: dict[str, Any] = dict(num_envs=64, num_steps=100, exploring_starts=True, epsilon=0.0, first_visit=False)
-        return jaxrl.MonteCarlo(envs.TabularEnvironment(), mdp.replace(start=None), discount=discount, **options)
+        options: dict[str, Any] = dict(
+            num_envs=64, num_steps=100, exploring_starts=True, epsilon=0.0, first_visit=False
+        )
+        return jaxrl.MonteCarlo(
+            envs.TabularEnvironment(), dataclasses.replace(mdp, start=None), discount=discount, **options
+        )
 
     def walked(kind: Any, **fields: Any) -> Callable[..., Any]:
         return lambda env, params, discount: kind(env, params, _one_hot_21, discount=discount, **fields)
@@ -67,7 +75,8 @@ def rows() -> dict[str, Row]:
         return make
 
     def control(kind: Any, **fields: Any) -> Row:
-        return Row(lake, 2_000_000, 0.99, learner(kind, epsilon=1.0, learning_rate=0.2, **many, **fields))
+        chosen = dict(epsilon=0.3, learning_rate=0.5) | many | fields
+        return Row(lake, 2_000_000, 0.99, learner(kind, **chosen))
 
     def prediction(steps: int, make: Callable[..., Any]) -> Row:
         return Row(walk, steps, 1.0, make, "prediction", nineteen)
@@ -78,15 +87,15 @@ def rows() -> dict[str, Row]:
         "double Q-learning": control(jaxrl.DoubleQLearning),
         "Sarsa": control(jaxrl.Sarsa),
         "Expected Sarsa": control(jaxrl.Sarsa, next_value=ops.expected_value),
-        "4-step Sarsa": control(jaxrl.Sarsa, num_backup_steps=4),
+        "4-step Sarsa": control(jaxrl.Sarsa, num_backup_steps=4, epsilon=1.0, learning_rate=0.2),
         "Sarsa(λ)": control(jaxrl.SarsaLambda, lambda_=0.7),
         "Watkins's Q(λ)": control(jaxrl.SarsaLambda, lambda_=0.7, next_value=ops.max_value, watkins=True),
         "Monte Carlo, ε-soft": Row(
-            lake, 20_000_000, 0.99, learner(jaxrl.MonteCarlo, num_envs=256, num_steps=100, epsilon=1.0)
+            lake, 2_000_000, 0.99, learner(jaxrl.MonteCarlo, num_envs=64, epsilon=0.5), options=dry
         ),
-        "Monte Carlo, exploring starts": Row(lake, 20_000_000, 0.99, starts_everywhere),
+        "Monte Carlo, exploring starts": Row(lake, 2_000_000, 0.99, starts_everywhere, options=dry),
         "off-policy Monte Carlo": Row(
-            grid, 2_000_000, 0.9, learner(jaxrl.OffPolicyMonteCarlo, num_envs=64, num_steps=100)
+            lake, 2_000_000, 0.99, learner(jaxrl.OffPolicyMonteCarlo, num_envs=64), options=dry
         ),
         "Dyna-Q": Row(cliff, 10_000, 0.95, learner(jaxrl.DynaQ, **planning)),
         "prioritized sweeping": Row(cliff, 10_000, 0.95, learner(jaxrl.PrioritizedSweeping, **planning)),
@@ -100,7 +109,7 @@ def rows() -> dict[str, Row]:
             grid, 4_000_000, 0.9, off_policy(jaxrl.OffPolicyMonteCarlo, num_envs=64), "prediction"
         ),
         "off-policy Monte Carlo, ordinary": Row(
-            grid, 4_000_000, 0.9, off_policy(jaxrl.OffPolicyMonteCarlo, num_envs=64, weighted=False), "prediction"
+            grid, 32_000_000, 0.9, off_policy(jaxrl.OffPolicyMonteCarlo, num_envs=64, weighted=False), "prediction"
         ),
         "semi-gradient TD(0), off policy": Row(
             grid,
@@ -117,6 +126,10 @@ def rows() -> dict[str, Row]:
             "prediction",
         ),
     }
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _one_hot_21(state: Any) -> Any:
@@ -236,7 +249,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         command=results.command_line("benchmarks.tabular_learning", options, omit=("results", "only")),
         device=machine.device(),
         configuration={
-            name: {"problem": row.problem, "steps": row.steps, "discount": row.discount, "kind": row.kind}
+            name: {
+                "problem": row.problem,
+                "steps": row.steps,
+                "discount": row.discount,
+                "kind": row.kind,
+                "options": {key: _plain(value) for key, value in row.options.items()},
+            }
             for name, row in table.items()
         },
         sides={
