@@ -39,6 +39,7 @@ LIBRARIES = {
     "rejax": Library("benchmarks.workers.rejax_ppo", "rejax"),
     "sb3": Library("benchmarks.workers.sb3_ppo", "stable-baselines3", slow=True),
     "sbx": Library("benchmarks.workers.sbx_ppo", "stable-baselines3", slow=True),
+    "quantecon": Library("benchmarks.workers.quantecon_dp", "quantecon"),
 }
 
 
@@ -48,6 +49,7 @@ def requirements(environment: str) -> list[str]:
     return {
         # rejax declares gymnax>=0.0.9 but unpacks five values from `step`, which gymnax 1.0 made six.
         "rejax": ["rejax==0.1.3", "gymnax==0.0.9", jax],
+        "quantecon": ["quantecon==0.11.4"],
         "stable-baselines3": ["torch==2.13.0", "stable-baselines3==2.9.2", "sbx-rl==0.28.0", jax],
     }[environment]
 

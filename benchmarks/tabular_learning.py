@@ -5,7 +5,7 @@ learned. Prediction: root mean square error against the exact v_π, over the ran
 float64. The median over seeds counts.
 
 Monte Carlo control is measured on the lake without slipping. With it, ε-soft control loses 1.8 % after 20 million steps
-(constant steps of 0.002), and off-policy control does not get there: its weights are products of ratios of whole episodes.
+(constant steps of 0.002), and off-policy control does not get there: its weights are products of whole episodes' ratios.
 """
 
 import dataclasses
@@ -84,7 +84,7 @@ def rows() -> dict[str, Row]:
     planning: dict[str, Any] = dict(num_plans=20, learning_rate=0.5, epsilon=0.1, num_steps=500)
     return {
         "Q-learning": control(jaxrl.QLearning),
-        "double Q-learning": control(jaxrl.DoubleQLearning),
+        "double Q-learning": control(jaxrl.DoubleQLearning, epsilon=1.0, learning_rate=0.2),
         "Sarsa": control(jaxrl.Sarsa),
         "Expected Sarsa": control(jaxrl.Sarsa, next_value=ops.expected_value),
         "4-step Sarsa": control(jaxrl.Sarsa, num_backup_steps=4, epsilon=1.0, learning_rate=0.2),

@@ -220,3 +220,9 @@ def test_policy_iteration_improves_the_car_rental_four_times():
             state, _ = algorithm.update(state, jax.random.key(0))
     expected = [407.178963, 418.378875, 421.339925, 421.414048, 421.414063]
     np.testing.assert_allclose([values[0] for values in found], expected, atol=1e-6)
+
+
+def test_solving_works_inside_jit_with_a_plain_tolerance():
+    mdp = textbook.garnet(6, 2, 2)
+    inside = jax.jit(lambda mdp: jaxrl.solve(jaxrl.ValueIteration(mdp, discount=0.9), 1e-3))(mdp)
+    np.testing.assert_allclose(inside.values, solve(mdp, 0.9, 1e-3).values, rtol=1e-5)

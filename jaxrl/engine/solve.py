@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.core
 import jax.numpy as jnp
+import numpy as np
 
 from jaxrl.engine.check import check
 from jaxrl.engine.train import split_run_key, update_key
@@ -46,7 +47,7 @@ def solve(
     if not hasattr(algorithm, "solution"):
         raise TypeError(f"algorithm: {type(algorithm).__name__} has no method solution to stop by")
     check(algorithm)
-    if not isinstance(tolerance, jax.core.Tracer) and not jnp.all(jnp.asarray(tolerance) > 0):
+    if not isinstance(tolerance, jax.core.Tracer) and not np.all(np.asarray(tolerance) > 0):
         raise ValueError(f"tolerance={tolerance} must be positive")
     solution = _solve(algorithm, tolerance, max_updates, check_every)
     if not isinstance(solution.rule, jax.core.Tracer) and not solution.rule.ndim:

@@ -1,0 +1,293 @@
+"""How fast are processes solved, next to quantecon and SciPy, and how far is a sweep from what the memory allows?
+
+Sweeps: a dense sweep next to the best float32 matrix-vector product of this machine, and a fan-out sweep next to one by
+SciPy's CSR matrices and to the machine's own rate of gathers. Solves: seconds to values within 1e-4, proved (ours) or
+promised (quantecon), of one Garnet process at several discounts, and of 1024 small ones. One process of ten million states
+in the functional layout, in a child process that reports its peak of memory.
+"""
+
+import dataclasses
+import json
+import pathlib
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tyro
+
+from benchmarks import machine, results
+from benchmarks.peers import Worker, default_cache, find_python
+from benchmarks.results import Result, Side
+from benchmarks.workers.configuration import Configuration
+
+TOLERANCE = 1e-4
+METHODS = {"VI": "value_iteration", "MPI": "modified_policy_iteration", "PI": "policy_iteration"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Solve and sweep; writes benchmarks/results/dynamic_programming.json."""
+
+    repetitions: int = 5
+    """Timed runs after one warm-up."""
+    discounts: tuple[float, ...] = (0.9, 0.99, 0.999, 0.9999)
+    states: int = 1000
+    """Of the single process, with 8 actions and 5 successors each."""
+    batch: int = 1024
+    """Processes of 64 states, 4 actions and 3 successors, solved together."""
+    huge: int = 10_000_000
+    """States of the functional process; 0 leaves it out."""
+    cache: pathlib.Path | None = None
+    """Where the peer's environment is kept."""
+    results: pathlib.Path = results.RESULTS
+
+
+def in_turn(functions: dict[str, Callable[[], float]], repetitions: int) -> dict[str, list[float]]:
+    """Seconds of each function, in turn, after a warm-up of each."""
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    for repetition in range(repetitions + 1):
+        for name, function in functions.items():
+            spent = function()
+            if repetition:
+                seconds[name].append(spent)
+    return seconds
+
+
+def timed(function: Callable[..., Any], *arguments: Any) -> Callable[[], float]:
+    """A function that runs another one to its end and gives the seconds."""
+    import jax
+
+    def run() -> float:
+        start = time.perf_counter()
+        jax.block_until_ready(function(*arguments))
+        return time.perf_counter() - start
+
+    return run
+
+
+def sweeps(repetitions: int) -> dict[str, dict[str, list[float]]]:
+    """Seconds of dense and fan-out sweeps and of what bounds them."""
+    import jax
+    import jax.numpy as jnp
+    import scipy.sparse
+
+    import jaxrl
+    from jaxrl import envs
+
+    def sweep_of(mdp: Any) -> Callable[[], float]:
+        solver = jaxrl.ValueIteration(mdp, discount=0.99)
+        state = jax.jit(lambda solver, key: solver.init(key))(solver, jax.random.key(0))
+        ten = timed(lambda: jaxrl.run(solver, state, jax.random.key(1), 10))
+        return lambda: ten() / 10
+
+    random = np.random.default_rng(0)
+    states, actions = 4000, 8
+    transition = random.random((states, actions, states), dtype=np.float32)
+    transition /= transition.sum(-1, keepdims=True)
+    rewards = jnp.asarray(random.random((states, actions), dtype=np.float32))
+    mdp = envs.MDP(envs.DenseTransitions(jnp.asarray(transition)), rewards)
+    rows, vector = transition.reshape(-1, states), random.random(states, dtype=np.float32)
+    product = jax.jit(lambda matrix, vector: jnp.matmul(matrix, vector, precision="highest"))
+    dense = {
+        "jaxrl": sweep_of(mdp),
+        "matrix-vector product of NumPy": timed(lambda: rows @ vector),
+        "matrix-vector product of JAX": timed(product, jnp.asarray(rows), jnp.asarray(vector)),
+    }
+    measured = {"dense": in_turn(dense, repetitions)}
+    del transition, mdp, rows, dense
+
+    mdp = envs.textbook.garnet(1_000_000, 4, 3)
+    fanout: Any = mdp.transitions
+    successor, probability = np.asarray(fanout.successor), np.asarray(fanout.probability)
+    shape = (successor.shape[0] * successor.shape[1], len(successor))
+    matrix = scipy.sparse.csr_matrix((probability.ravel(), successor.ravel(), np.arange(shape[0] + 1) * 3), shape=shape)
+    by_action = [
+        scipy.sparse.csr_matrix(
+            (probability[:, a].ravel(), successor[:, a].ravel(), np.arange(shape[1] + 1) * 3),
+            shape=(shape[1], shape[1]),
+        )
+        for a in range(4)
+    ]
+    reward, vector = np.asarray(mdp.reward), random.random(shape[1], dtype=np.float32)
+    columns = np.ascontiguousarray(reward.T)
+    gather = jax.jit(lambda values, index: values.at[index].get(mode="promise_in_bounds"))
+
+    def scipy_sweep() -> Any:
+        return (reward + np.float32(0.99) * (matrix @ vector).reshape(reward.shape)).max(1)
+
+    def scipy_by_action() -> Any:
+        best = columns[0] + np.float32(0.99) * (by_action[0] @ vector)
+        for a in range(1, 4):
+            np.maximum(best, columns[a] + np.float32(0.99) * (by_action[a] @ vector), out=best)
+        return best
+
+    sparse = {
+        "jaxrl": sweep_of(mdp),
+        "SciPy, one CSR matrix": timed(scipy_sweep),
+        "SciPy, a CSR matrix for each action": timed(scipy_by_action),
+        "gather alone": timed(gather, jnp.asarray(vector), fanout.successor),
+    }
+    return measured | {"fan-out": in_turn(sparse, repetitions)}
+
+
+def exact_values(transition: np.ndarray, reward: np.ndarray, discount: float) -> np.ndarray:
+    """v* by policy iteration with NumPy's solver."""
+    states, policy = np.arange(len(reward)), reward.argmax(1)
+    while True:
+        values = np.linalg.solve(np.eye(len(reward)) - discount * transition[states, policy], reward[states, policy])
+        q = reward + discount * transition @ values
+        better = q.max(1) > q[states, policy] + 1e-11 * np.abs(values).max()
+        if not better.any():
+            return values
+        policy = np.where(better, q.argmax(1), policy)
+
+
+def solves(options: Options, worker: Worker, mdps: list[Any], discount: float) -> dict[str, dict[str, list[float]]]:
+    """Seconds to 1e-4 and the largest true error of every solver, of all processes together."""
+    import jax
+    import jax.numpy as jnp
+
+    import jaxrl
+    from jaxrl import envs
+    from jaxrl.algorithms.dp import SweptValues
+
+    dense: list[Any] = [envs.to_dense(mdp) for mdp in mdps]
+    transition = np.stack([np.asarray(mdp.transitions.probability) for mdp in dense])
+    reward = np.stack([np.asarray(mdp.reward) for mdp in dense])
+    exact = np.stack([exact_values(*pair, discount) for pair in zip(transition, reward, strict=True)])
+    errors: dict[str, list[float]] = {}
+
+    def ours(kind: Any, layout: list[Any], **fields: Any) -> Callable[[], float]:
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *layout)
+        solve = jax.jit(jax.vmap(lambda mdp: jaxrl.solve(kind(mdp, discount=discount, **fields), TOLERANCE)))
+        solution = solve(stacked)
+        name = f"jaxrl {kind.__name__}{' swept' if fields else ''}, {'dense' if layout is dense else 'fan-out'}"
+        assert bool(solution.converged.all()), f"{name} proves no {TOLERANCE}"
+        errors[name] = [float(np.abs(np.asarray(solution.values) - exact).max())]
+        functions[name] = timed(solve, stacked)
+        return functions[name]
+
+    def theirs(method: str) -> Callable[[], float]:
+        def run() -> float:
+            answer = worker.ask("solve", method=METHODS[method], discount=discount, tolerance=TOLERANCE)
+            errors[f"quantecon {method}"] = [float(np.abs(np.asarray(answer["values"]) - exact).max())]
+            return answer["seconds"]
+
+        return run
+
+    functions: dict[str, Callable[[], float]] = {}
+    for layout in (dense, mdps):
+        ours(jaxrl.ValueIteration, layout)
+        ours(jaxrl.PolicyIteration, layout, evaluate=SweptValues(10))
+    with tempfile.NamedTemporaryFile(suffix=".npz") as file:
+        np.savez(file, reward=reward, transition=transition)
+        file.flush()
+        worker.ask("load", path=file.name)
+        # Value iteration takes some 1 / (1-γ) log sweeps there: hours at 0.9999.
+        functions |= {f"quantecon {m}": theirs(m) for m in METHODS if m != "VI" or discount <= 0.99}
+        seconds = in_turn(functions, options.repetitions)
+    return {name: {"seconds": seconds[name], "error": errors[name]} for name in functions}
+
+
+HUGE = """
+import json, resource, sys, time
+import jax
+with jax.enable_x64():
+    from benchmarks.dynamic_programming import inventory
+    import jaxrl
+    mdp = inventory(int(sys.argv[1]))
+    start = time.perf_counter()
+    solution = jax.block_until_ready(jaxrl.solve(jaxrl.ValueIteration(mdp, discount=0.99), 5e-3))
+    seconds = time.perf_counter() - start
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1024 if sys.platform != "darwin" else 1)
+width = float((solution.upper - solution.lower).max())
+print(json.dumps({"seconds": seconds, "peak": peak, "width": width, "sweeps": int(solution.num_updates)}))
+"""
+
+
+def inventory(states: int) -> Any:
+    """A stock of up to `states` - 1: four orders, four demands, holding costs; nothing is materialized but rewards."""
+    import jax.numpy as jnp
+
+    from jaxrl import envs
+
+    def outcome(params: Any, stock: Any, order: Any, event: Any) -> envs.Outcome:
+        ordered = order * params["lot"]
+        have = jnp.minimum(stock + ordered, states - 1)
+        left = jnp.maximum(have - params["demand"][event], 0)
+        sold, scale = have - left, 1.0 / states
+        reward = scale * (10.0 * sold - 6.0 * ordered - 0.1 * left)
+        return envs.Outcome(left, reward, params["probability"][event])
+
+    demand = jnp.asarray([0, states // 100, states // 30, states // 16], jnp.int32)
+    params = {"lot": states // 40, "demand": demand, "probability": jnp.asarray([0.1, 0.4, 0.3, 0.2])}
+    return envs.from_function(outcome, (states, 4, 4), params)
+
+
+def huge(states: int) -> dict[str, float]:
+    """Solve the functional process in a child process."""
+    command = [sys.executable, "-c", HUGE, str(states)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=results.ROOT)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(options: Options) -> Result:
+    """Everything, in order; prints as it goes."""
+    import jax
+
+    from jaxrl import envs
+
+    def show(what: str, measured: dict[str, Any]) -> None:
+        for name, values in measured.items():
+            numbers = values["seconds"] if isinstance(values, dict) else values
+            low, middle, high = results.quartiles(numbers)
+            print(f"{what}: {name}: {1e3 * middle:.2f} ms [{1e3 * low:.2f}, {1e3 * high:.2f}]", flush=True)
+
+    measurements: dict[str, list[Any]] = {}
+    for what, measured in sweeps(options.repetitions).items():
+        show(f"{what} sweep", measured)
+        measurements |= {f"sweep, {what}: {name}": seconds for name, seconds in measured.items()}
+    python = find_python("quantecon", {}, options.cache or default_cache())
+    worker = Worker("quantecon", python, Configuration())
+    with jax.enable_x64():
+        problems = {
+            f"{options.states} states, γ={discount:g}": ([envs.textbook.garnet(options.states, 8, 5)], discount)
+            for discount in options.discounts
+        }
+        small = [envs.textbook.garnet(64, 4, 3, seed) for seed in range(options.batch)]
+        problems[f"{options.batch} of 64 states, γ=0.99"] = (small, 0.99)
+        for what, (mdps, discount) in problems.items():
+            measured = solves(options, worker, mdps, discount)
+            show(what, measured)
+            for name, values in measured.items():
+                measurements |= {f"{what}: {name}: {key}": numbers for key, numbers in values.items()}
+    theirs = worker.ask("describe")
+    worker.close()
+    if options.huge:
+        answer = huge(options.huge)
+        print(f"{options.huge:,} states: {answer}", flush=True)
+        measurements |= {f"{options.huge} states, functional: {key}": [value] for key, value in answer.items()}
+    measurements["peak memory of this process, bytes"] = [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024]
+    versions = machine.versions() | {f"quantecon's {k}": v for k, v in theirs["versions"].items()}
+    return Result(
+        name="dynamic_programming",
+        command=results.command_line("benchmarks.dynamic_programming", options, omit=("cache", "results")),
+        device=machine.device(),
+        configuration={"tolerance": TOLERANCE, "sweep": "dense 4000 x 8, fan-out 1000000 x 4 x 3, float32"},
+        sides={"all": Side(versions, machine.variables(), {}, measurements)},
+        **machine.provenance(),
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = tyro.cli(Options, args=arguments, prog="python -m benchmarks.dynamic_programming")
+    print(f"wrote {results.save(measure(options), options.results).name}")
+
+
+if __name__ == "__main__":
+    main()
