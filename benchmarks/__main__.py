@@ -7,6 +7,7 @@ BENCHMARKS = {
     "learning": "What does an algorithm reach, over seeds, after a fixed number of environment steps?",
     "ppo_vs_peers": "How fast is PPO and how well does it learn, next to rejax, Stable-Baselines3 and SBX?",
     "dynamic_programming": "How fast are processes solved, next to quantecon and SciPy, and near the memory's limit?",
+    "complexity": "What does a sweep cost as a process grows in states and actions?",
     "tabular_learning": "How well does every tabular learner learn, against the exact process?",
     "tables": "Generate the README's tables from benchmarks/results (--check: only compare).",
 }

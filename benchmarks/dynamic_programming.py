@@ -1,9 +1,9 @@
 """How fast are processes solved, next to quantecon and SciPy, and how far is a sweep from what the memory allows?
 
-Sweeps: a dense sweep next to the best float32 matrix-vector product of this machine, and a fan-out sweep next to one by
-SciPy's CSR matrices and to the machine's own rate of gathers. Solves: seconds to values within 1e-4, proved (ours) or
-promised (quantecon), of one Garnet process at several discounts, and of 1024 small ones. One process of ten million states
-in the functional layout, in a child process that reports its peak of memory.
+Sweeps: a dense sweep next to the best float32 matrix-vector product of this machine, and a fan-out sweep next to one
+by SciPy's CSR matrices and to the machine's own rate of gathers. Solves: seconds to values within 1e-4, proved (ours)
+or promised (quantecon), of one Garnet process at several discounts, and of 1024 small ones. One process of ten million
+states in the functional layout, in a child process that reports its peak of memory.
 """
 
 import dataclasses
@@ -99,7 +99,7 @@ def sweeps(repetitions: int) -> dict[str, dict[str, list[float]]]:
         "matrix-vector product of JAX": timed(product, jnp.asarray(rows), jnp.asarray(vector)),
     }
     measured = {"dense": in_turn(dense, repetitions)}
-    del transition, mdp, rows, dense
+    del transition, mdp, dense
 
     mdp = envs.textbook.garnet(1_000_000, 4, 3)
     fanout: Any = mdp.transitions
@@ -163,8 +163,12 @@ def solves(options: Options, worker: Worker, mdps: list[Any], discount: float) -
     errors: dict[str, list[float]] = {}
 
     def ours(kind: Any, layout: list[Any], **fields: Any) -> Callable[[], float]:
-        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *layout)
-        solve = jax.jit(jax.vmap(lambda mdp: jaxrl.solve(kind(mdp, discount=discount, **fields), TOLERANCE)))
+        def solve_one(mdp: Any) -> Any:
+            return jaxrl.solve(kind(mdp, discount=discount, **fields), TOLERANCE)
+
+        alone = len(layout) == 1
+        stacked = layout[0] if alone else jax.tree.map(lambda *leaves: jnp.stack(leaves), *layout)
+        solve = jax.jit(solve_one if alone else jax.vmap(solve_one))
         solution = solve(stacked)
         name = f"jaxrl {kind.__name__}{' swept' if fields else ''}, {'dense' if layout is dense else 'fan-out'}"
         assert bool(solution.converged.all()), f"{name} proves no {TOLERANCE}"

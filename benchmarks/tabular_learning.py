@@ -4,8 +4,8 @@ Control: (v* - v_π) / |v*|, both exact, averaged over the states in which episo
 learned. Prediction: root mean square error against the exact v_π, over the range of v_π. Both by linear solves in
 float64. The median over seeds counts.
 
-Monte Carlo control is measured on the lake without slipping. With it, ε-soft control loses 1.8 % after 20 million steps
-(constant steps of 0.002), and off-policy control does not get there: its weights are products of whole episodes' ratios.
+Monte Carlo control is measured on the lake without slipping. With it, ε-soft control loses 1.8 % after 20 million
+steps (constant steps of 0.002), and off-policy control does not get there: its weights are products of whole episodes.
 """
 
 import dataclasses

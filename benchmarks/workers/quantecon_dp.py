@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 import numpy as np
-from quantecon.markov import DiscreteDP
+from quantecon.markov import DiscreteDP  # pyright: ignore[reportMissingImports]
 
 from benchmarks.workers.protocol import describe, serve
 
