@@ -8,6 +8,7 @@ BENCHMARKS = {
     "ppo_vs_peers": "How fast is PPO and how well does it learn, next to rejax, Stable-Baselines3 and SBX?",
     "dynamic_programming": "How fast are processes solved, next to quantecon and SciPy, and near the memory's limit?",
     "complexity": "What does a sweep cost as a process grows in states and actions?",
+    "independent_runs": "How fast are 1024 runs of Q-learning in one call, and are they those of separate calls?",
     "tabular_learning": "How well does every tabular learner learn, against the exact process?",
     "tables": "Generate the README's tables from benchmarks/results (--check: only compare).",
 }
