@@ -16,9 +16,9 @@ from benchmarks import machine, results
 from benchmarks.dynamic_programming import in_turn, timed
 from benchmarks.results import Result, Side
 
-DENSE_STATES = (2000, 2800, 4000, 5600, 8000)
+DENSE_STATES = (4000, 5600, 8000, 11_000, 13_000)
 FANOUT_STATES = (8_000_000, 12_000_000, 16_000_000, 24_000_000, 32_000_000)
-ACTIONS = (2, 4, 8, 16, 32)
+ACTIONS = (4, 8, 16, 32)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import jaxrl
-from jaxrl.algorithms.dp import SweptValues, gmres_values
+from jaxrl.algorithms.dp import SweptValues, gmres_values, predecessors
+from jaxrl.algorithms.dp.value_iteration import block_sweep
 from jaxrl.envs import textbook
 from jaxrl.types import Rule
 
@@ -22,7 +23,13 @@ GRID_5X5 = [
 ]
 
 
+def prioritized(mdp, **fields):
+    return jaxrl.PrioritizedValueIteration(mdp, predecessors(mdp), **fields)
+
+
 ALGORITHMS = {
+    "value iteration in blocks": functools.partial(jaxrl.ValueIteration, num_blocks=7),
+    "prioritized value iteration": prioritized,
     "value iteration": jaxrl.ValueIteration,
     "modified policy iteration": functools.partial(jaxrl.PolicyIteration, evaluate=SweptValues(20)),
     "policy iteration": jaxrl.PolicyIteration,
@@ -226,3 +233,79 @@ def test_solving_works_inside_jit_with_a_plain_tolerance():
     mdp = textbook.garnet(6, 2, 2)
     inside = jax.jit(lambda mdp: jaxrl.solve(jaxrl.ValueIteration(mdp, discount=0.9), 1e-3))(mdp)
     np.testing.assert_allclose(inside.values, solve(mdp, 0.9, 1e-3).values, rtol=1e-5)
+
+
+@pytest.mark.parametrize("discount", [0.9, 0.99])
+def test_anchored_value_iteration_finds_the_values(discount):
+    with jax.enable_x64():
+        mdp = textbook.garnet(50, 4, 5, seed=1)
+        solution = jaxrl.solve(jaxrl.AnchoredValueIteration(mdp, discount=discount), 1e-4)
+        assert_certified(solution, exact_values(mdp, discount), 1e-4)
+
+
+def test_the_anchor_has_the_papers_weights():
+    # k = 1: β = 1 / (1 + γ⁻²); k = 2: β = 1 / (1 + γ⁻² + γ⁻⁴).
+    mdp, start = textbook.garnet(20, 2, 3), jnp.linspace(-1, 1, 20)
+    solver = jaxrl.AnchoredValueIteration(mdp, discount=0.9, values=start)
+    state, values = solver.init(jax.random.key(0)), start
+    for k in (1, 2):
+        state, _ = solver.update(state, jax.random.key(0))
+        beta = 1 / sum(0.9 ** (-2 * i) for i in range(k + 1))
+        values = beta * start + (1 - beta) * mdp.q_values(values, 0.9).max(-1)
+        np.testing.assert_allclose(state.values, values, rtol=1e-5)
+
+
+def sweeps_until(step, values, tolerance):
+    """Number of sweeps until no value changes by as much."""
+    step = jax.jit(step)
+    for count in range(1, 10_000):
+        values, before = step(values), values
+        if float(jnp.abs(values - before).max()) < tolerance:
+            return count
+    raise AssertionError("does not converge")
+
+
+def test_sweeps_in_place_are_the_books():
+    with jax.enable_x64():
+        followed = textbook.gridworld_4x4().follow(jnp.full((16, 4), 0.25))
+        zeros = jnp.zeros(16)
+        assert sweeps_until(lambda v: followed.q_values(v, 1.0).max(-1), zeros, 1e-4) == 173
+        assert sweeps_until(lambda v: block_sweep(followed, v, 1.0, 16), zeros, 1e-4) == 114
+        gambler = textbook.gambler()
+        assert sweeps_until(lambda v: block_sweep(gambler, v, 1.0, 101), jnp.zeros(101), 1e-15) == 27
+
+
+def test_blocks_that_do_not_divide_the_states_cover_them():
+    mdp, values = textbook.garnet(10, 2, 3), jnp.linspace(0, 1, 10)
+    whole = mdp.q_values(values, 0.9)
+    for layout in (mdp, jaxrl.envs.to_dense(mdp)):
+        for begin in (0, 3, 6):
+            np.testing.assert_allclose(
+                layout.block(begin, 4).q_values(values, 0.9), whole[begin : begin + 4], rtol=1e-5
+            )
+    for num_blocks in (3, 4, 10, 99):
+        swept = np.array(values)
+        size = -(-10 // min(num_blocks, 10))
+        for begin in range(0, 10, size):
+            begin = min(begin, 10 - size)
+            swept[begin : begin + size] = np.asarray(mdp.q_values(jnp.asarray(swept), 0.9).max(-1))[
+                begin : begin + size
+            ]
+        np.testing.assert_allclose(block_sweep(mdp, values, 0.9, num_blocks), swept, rtol=1e-5)
+
+
+def test_states_that_cannot_come_to_an_end_are_refused_and_under_vmap_marked():
+    # State 1 stays where it is, whatever one does.
+    mdp = jaxrl.envs.from_successors([[[2]], [[1]], [[2]]], np.ones((3, 1, 1)), -np.ones((3, 1)), terminal=[0, 0, 1])
+    with pytest.raises(ValueError, match="state 1 cannot come to an end"):
+        jaxrl.solve(jaxrl.StochasticShortestPath(mdp))
+    rewards = jnp.stack([mdp.reward, 2 * mdp.reward])
+    solution = jax.vmap(lambda reward: jaxrl.solve(jaxrl.StochasticShortestPath(mdp.replace(reward=reward))))(rewards)
+    assert solution.rule.tolist() == [Rule.IMPROPER] * 2
+
+
+def test_the_average_reward_of_a_periodic_process_is_found_by_damping():
+    # Two states in turn, rewards 1 and 3: 2 on average.
+    mdp = jaxrl.envs.from_successors([[[1]], [[0]]], np.ones((2, 1, 1)), [[1.0], [3.0]])
+    solution = jaxrl.solve(jaxrl.RelativeValueIteration(mdp, damping=0.5), tolerance=1e-3)
+    np.testing.assert_allclose(solution.values, 2.0, atol=1e-3)
