@@ -204,7 +204,8 @@ def runs_table(result: Result | None) -> str:
         )
     note = (
         "Q-learning on FrozenLake. α = 1/2 makes every product exact; elsewhere LLVM contracts q + α error to one "
-        "rounding in one of the two programs, and the tables differ in the last bits."
+        "rounding in one of the two programs; from the first tie that falls otherwise on such runs part. Where that "
+        "instruction is kept from LLVM (XLA_FLAGS=--xla_cpu_max_isa=AVX) every bit is equal."
     )
     return render(header, rows) + "\n" + note + "\n" + device_line(result) + "\n"
 
