@@ -179,7 +179,7 @@ def complexity_table(result: Result | None) -> str:
     for name, expected in result.configuration["expected"].items():
         sizes = numbers[f"{name}: sizes"]
         slope = f"{numbers[f'{name}: slope'][0]:.2f}"
-        rows.append([name, f"{sizes[0]:,} to {sizes[-1]:,}", slope, str(expected), f"`{result.command}`"])
+        rows.append([name, f"{sizes[0]:,} to {sizes[-1]:,}", slope, expected, f"`{result.command}`"])
     return render(header, rows) + "\n" + device_line(result) + "\n"
 
 
