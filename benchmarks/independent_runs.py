@@ -40,8 +40,10 @@ def measure(options: Options) -> dict[str, list[Any]]:
     keys = jax.random.split(jax.random.key(0), options.runs)
     for rate in (0.5, 0.1):
         one = jax.jit(
-            lambda key, rate=rate: jaxrl.train(learner.replace(learning_rate=rate), key, options.steps // 100)[0].q
-        )  # pyright: ignore
+            lambda key, rate=rate: (
+                jaxrl.train(dataclasses.replace(learner, learning_rate=rate), key, options.steps // 100)[0].q
+            )
+        )
         together = jax.jit(jax.vmap(one))
         tables = np.asarray(together(keys))
         seconds: list[float] = []

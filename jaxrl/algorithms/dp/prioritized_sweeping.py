@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrl.algorithms.dp.certificate import SweepState, certify, first_sweep, relative, sweep, sweep_metrics
+from jaxrl.algorithms.dp.certificate import SweepState, certify, first_sweep, sweep, sweep_metrics
 from jaxrl.envs import to_fanout
 from jaxrl.types import Metrics, Solution, leaf, static
 
@@ -64,7 +64,7 @@ class PrioritizedValueIteration:
             return values, target.at[before].set(jax.vmap(best, (None, 0))(values, before))
 
         values, _ = jax.lax.fori_loop(0, self.num_backups, backup, (state.values, state.backup))
-        state = sweep(self.mdp, relative(self.mdp, values), self.discount, state.num_updates + 1)
+        state = sweep(self.mdp, values, self.discount, state.num_updates + 1)
         return state, sweep_metrics(state)
 
     def solution(self, state: SweepState, tolerance: float | jax.Array) -> Solution:

@@ -19,8 +19,8 @@ class ValueIteration:
     and float32 keeps its digits at every discount. On `mdp.follow(policy)` this is the evaluation of a policy.
 
     With `num_blocks` above one a sweep goes over the states in so many blocks, each reading what those before it wrote;
-    a block for each state is the in-place method of the textbook. It takes fewer sweeps to the same bounds, but each
-    update is followed by a plain sweep, which proves them.
+    a block for each state is the in-place method of the textbook. Values are then not relative, and each update is
+    followed by a plain sweep, which proves the bounds: it pays where episodes end, not at discounts near one.
 
     Args:
       mdp: the process, in any layout.
@@ -51,9 +51,10 @@ class ValueIteration:
 
     def update(self, state: SweepState, key: jax.Array) -> tuple[SweepState, Metrics]:
         """One sweep, or one in blocks and one that proves. There is no randomness: the key is not used."""
-        values = relative(self.mdp, state.backup)
-        if self.num_blocks > 1:
-            values = block_sweep(self.mdp, values, self.discount, self.num_blocks)
+        if self.num_blocks > 1:  # not relative: blocks that read new values do not shift as a whole
+            values = block_sweep(self.mdp, state.backup, self.discount, self.num_blocks)
+        else:
+            values = relative(self.mdp, state.backup)
         state = sweep(self.mdp, values, self.discount, state.num_updates + 1)
         return state, sweep_metrics(state)
 
