@@ -21,6 +21,7 @@ import numpy as np
 import tyro
 
 from benchmarks import machine, results
+from benchmarks.exact import best_values
 from benchmarks.peers import Worker, default_cache, find_python
 from benchmarks.results import Result, Side
 from benchmarks.workers.configuration import Configuration
@@ -135,18 +136,6 @@ def sweeps(repetitions: int) -> dict[str, dict[str, list[float]]]:
     return measured | {"fan-out": in_turn(sparse, repetitions)}
 
 
-def exact_values(transition: np.ndarray, reward: np.ndarray, discount: float) -> np.ndarray:
-    """v* by policy iteration with NumPy's solver."""
-    states, policy = np.arange(len(reward)), reward.argmax(1)
-    while True:
-        values = np.linalg.solve(np.eye(len(reward)) - discount * transition[states, policy], reward[states, policy])
-        q = reward + discount * transition @ values
-        better = q.max(1) > q[states, policy] + 1e-11 * np.abs(values).max()
-        if not better.any():
-            return values
-        policy = np.where(better, q.argmax(1), policy)
-
-
 def solves(options: Options, worker: Worker, mdps: list[Any], discount: float) -> dict[str, dict[str, list[float]]]:
     """Seconds to 1e-4 and the largest true error of every solver, of all processes together."""
     import jax
@@ -159,7 +148,7 @@ def solves(options: Options, worker: Worker, mdps: list[Any], discount: float) -
     dense: list[Any] = [envs.to_dense(mdp) for mdp in mdps]
     transition = np.stack([np.asarray(mdp.transitions.probability) for mdp in dense])
     reward = np.stack([np.asarray(mdp.reward) for mdp in dense])
-    exact = np.stack([exact_values(*pair, discount) for pair in zip(transition, reward, strict=True)])
+    exact = np.stack([best_values(*pair, discount) for pair in zip(transition, reward, strict=True)])
     errors: dict[str, list[float]] = {}
 
     def ours(kind: Any, layout: list[Any], **fields: Any) -> Callable[[], float]:

@@ -11,6 +11,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxrl import envs
+
 
 def assert_trees_equal(actual: Any, expected: Any) -> None:
     """Bit for bit."""
@@ -70,3 +72,13 @@ def readme_module(name: str) -> types.ModuleType:
         sys.modules[registered] = module
         exec(compile(readme_file(f"{name}.py"), f"README.md:{name}.py", "exec"), vars(module))
     return sys.modules[registered]
+
+
+def policy_values(mdp: Any, policy: Any, discount: float = 1.0) -> np.ndarray:
+    """v_π `[S]` of actions `[S]` or probabilities `[S, A]`, by NumPy in float64: independent of our solvers."""
+    dense: Any = envs.to_dense(mdp)
+    transition, reward = (np.asarray(x, np.float64) for x in (dense.transitions.probability, mdp.reward))
+    policy = np.asarray(policy)
+    policy = np.eye(reward.shape[1])[policy] if policy.ndim == 1 else policy
+    matrix = np.eye(len(reward)) - discount * np.einsum("sa,sat->st", policy, transition)
+    return np.linalg.solve(matrix, (policy * reward).sum(-1))

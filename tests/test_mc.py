@@ -8,15 +8,9 @@ import pytest
 import jaxrl
 from jaxrl import envs
 from jaxrl.envs import textbook
+from tests.helpers import policy_values
 
 GAMMA = 0.9
-
-
-def exact(mdp, policy):
-    """v_π at γ = 1."""
-    followed = envs.to_dense(mdp.follow(policy))
-    matrix = np.eye(mdp.num_states) - np.asarray(followed.transitions.probability, np.float64)[:, 0]
-    return np.linalg.solve(matrix, np.asarray(followed.reward, np.float64)[:, 0])
 
 
 def played(learner, key):
@@ -107,7 +101,7 @@ def test_control_with_exploring_starts_finds_the_books_blackjack_policy():
     mdp = textbook.starting_in(mdp, alive)
     learner = jaxrl.MonteCarlo(env, mdp, num_envs=512, num_steps=12, exploring_starts=True, epsilon=0.0, discount=1.0)
     state, _ = jaxrl.train(learner, jax.random.key(0), 3000)
-    value = exact(mdp, state.q.argmax(-1)) @ np.asarray(textbook.blackjack().start)
+    value = policy_values(mdp, state.q.argmax(-1)) @ np.asarray(textbook.blackjack().start)
     assert value > -0.0431131 - 0.004
 
 
@@ -157,5 +151,5 @@ def test_off_policy_control_learns_the_greedy_policy():
     env, mdp = envs.make("Blackjack")
     learner = jaxrl.OffPolicyMonteCarlo(env, mdp, num_envs=512, num_steps=12, discount=1.0)
     state, _ = jaxrl.train(learner, jax.random.key(0), 1500)
-    value = exact(mdp, state.q.argmax(-1)) @ np.asarray(mdp.start)
+    value = policy_values(mdp, state.q.argmax(-1)) @ np.asarray(mdp.start)
     assert value > -0.0431131 - 0.006

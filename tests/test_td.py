@@ -10,6 +10,7 @@ import pytest
 import jaxrl
 from jaxrl import envs, ops
 from jaxrl.envs import textbook
+from tests.helpers import policy_values
 
 ALPHA, GAMMA, EPSILON = 0.3, 0.9, 0.3
 
@@ -265,15 +266,9 @@ def test_planning_learns_the_cliff_from_few_steps():
     ):
         keys = jax.random.split(jax.random.key(0), 5)
         q = jax.vmap(lambda key, learner=learner: jaxrl.train(learner, key, 1)[0].q)(keys)
-        values = [policy_value(mdp, one.argmax(-1), 0.95)[36] for one in q]
+        values = [policy_values(mdp, one.argmax(-1), 0.95)[36] for one in q]
         exact = jaxrl.solve(jaxrl.ValueIteration(mdp, discount=0.95), tolerance=1e-2).values[36]
         np.testing.assert_allclose(np.median(values), exact, atol=0.02)
-
-
-def policy_value(mdp, policy, discount):
-    followed = envs.to_dense(mdp.follow(policy))
-    transition = np.asarray(followed.transitions.probability, np.float64)[:, 0]
-    return np.linalg.solve(np.eye(len(transition)) - discount * transition, np.asarray(followed.reward)[:, 0])
 
 
 def curves(learner, num_runs, num_steps, measure, seed=0):
@@ -382,6 +377,11 @@ def test_independent_runs_are_those_of_separate_calls(alpha, tolerance):
     assert float(jnp.abs(together).max()) > 0
     for one, key in zip(together, jax.random.split(jax.random.key(0), 16), strict=True):
         np.testing.assert_allclose(one, train(key), rtol=tolerance, atol=0)
+
+
+def test_true_online_td_refuses_a_world_without_a_policy():
+    with pytest.raises(ValueError, match=r"the environment has 4 actions; choose the policy by jaxrl\.envs\.follow"):
+        jaxrl.TrueOnlineTD(*cliff(), one_hot7).init(jax.random.key(0))
 
 
 def test_learners_refuse_worlds_without_a_table():

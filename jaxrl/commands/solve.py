@@ -1,47 +1,44 @@
 """`jaxrl solve SOLVER ENV`."""
 
+from collections.abc import Callable
 from typing import Any
 
-from jaxrl.commands.usage import USAGE, refuse
+from jaxrl.commands.usage import refuse, two_names
 from jaxrl.flags import SolveOptions, environment_options, parse
 
 
 def solve(arguments: list[str]) -> None:
     """Solve the world exactly, print its values and policy, draw them."""
-    if len(arguments) < 2 or arguments[0].startswith("-") or arguments[1].startswith("-"):
-        if "--help" in arguments or "-h" in arguments:
-            print(USAGE)
-            return
-        refuse(f"solve needs a solver and an environment\n{USAGE}")
-    name, env_name, *flags = arguments
+    name, env_name, *flags = two_names(arguments, "solve", "a solver")
     try:
         flags, env_options = environment_options(flags)
-        options, fields = _parse(name, flags, f"jaxrl solve {name} {env_name}")
-        _solve(name, env_name, env_options, options, fields)
+        solver_class, options, fields = _parse(name, flags, f"jaxrl solve {name} {env_name}")
+        _solve(lambda mdp: solver_class(mdp, **fields), f"{name} on {env_name}", env_name, env_options, options)
     except (ValueError, TypeError, ModuleNotFoundError) as error:
         refuse(error)
     except FloatingPointError as error:
         refuse(error, code=1)
 
 
-def _parse(name: str, flags: list[str], prog: str) -> tuple[Any, dict[str, Any]]:
+def _parse(name: str, flags: list[str], prog: str) -> tuple[Any, Any, dict[str, Any]]:
+    """The solver's class, the options, and the fields that the flags describe."""
     from jaxrl.engine.names import SOLVERS, resolve
 
     solver_class: Any = resolve("solver", name, SOLVERS)
     if not isinstance(solver_class, type) or not hasattr(solver_class, "solution"):
         raise ValueError(f"solver: {name!r} is no solver, which is a dataclass with init, update and solution")
-    options, fields = parse(solver_class, {}, flags, prog, SolveOptions)
-    return options, fields
+    return solver_class, *parse(solver_class, {}, flags, prog, SolveOptions)
 
 
-def _solve(name: str, env_name: str, env_options: dict[str, Any], options: Any, fields: dict[str, Any]) -> None:
+def _solve(
+    make_solver: Callable[[Any], Any], title: str, env_name: str, env_options: dict[str, Any], options: Any
+) -> None:
     import contextlib
 
     import jax
     import numpy as np
 
     from jaxrl import engine
-    from jaxrl.engine.names import SOLVERS, resolve
     from jaxrl.envs import MDP, enumerate_environment, grid_of, make
 
     if options.out.is_dir():
@@ -49,8 +46,7 @@ def _solve(name: str, env_name: str, env_options: dict[str, Any], options: Any, 
     with jax.enable_x64() if options.float64 else contextlib.nullcontext():
         env, env_params = make(env_name, **env_options)
         mdp, states = (env_params, None) if isinstance(env_params, MDP) else enumerate_environment(env, env_params)
-        solver = resolve("solver", name, SOLVERS)(mdp, **fields)
-        solution = engine.solve(solver, options.tolerance, options.max_updates)
+        solution = engine.solve(make_solver(mdp), options.tolerance, options.max_updates)
         start = float((mdp.start_probability * solution.values).sum())
     half = float(np.max(np.asarray(solution.upper - solution.lower))) / 2
     print(f"{mdp.num_states} states, {mdp.num_actions} actions; value of the start: {start:.6g}")
@@ -59,11 +55,10 @@ def _solve(name: str, env_name: str, env_options: dict[str, Any], options: Any, 
     if grid is None:
         _print_table(solution)
         return
-    from jaxrl.engine.grids import grid_text, save_grid
+    from jaxrl.engine.grids import show_grid
 
-    best = np.asarray(solution.optimal_actions)
-    print(grid_text(np.asarray(solution.values), best, grid, mdp.terminal))
-    save_grid(options.out, f"{name} on {env_name}", np.asarray(solution.values), best, grid, mdp.terminal)
+    values, best = np.asarray(solution.values), np.asarray(solution.optimal_actions)
+    show_grid(options.out, title, values, best, grid, mdp.terminal)
     print(f"written: {options.out}")
 
 

@@ -7,19 +7,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from jaxrl.commands.usage import USAGE, refuse
+from jaxrl.commands.usage import refuse, two_names
 from jaxrl.flags import TrainOptions, environment_options, parse
 from jaxrl.types import steps_per_update
 
 
 def train(arguments: list[str]) -> None:
     """Train, evaluate, save, draw."""
-    if len(arguments) < 2 or arguments[0].startswith("-") or arguments[1].startswith("-"):
-        if "--help" in arguments or "-h" in arguments:
-            print(USAGE)
-            return
-        refuse(f"train needs an algorithm and an environment\n{USAGE}")
-    name, env_name, *flags = arguments
+    name, env_name, *flags = two_names(arguments, "train", "an algorithm")
     try:
         algorithm, options = _build(name, env_name, flags)
         fit_arguments = _prepare(algorithm, name, env_name, options)
@@ -124,7 +119,7 @@ def _draw_policy(algorithm: Any, result: Any, directory: Path, title: str) -> bo
     import numpy as np
 
     from jaxrl import envs
-    from jaxrl.engine.grids import grid_text, save_grid
+    from jaxrl.engine.grids import show_grid
 
     origin = envs.origin(algorithm.env)
     if not hasattr(result.state, "q") or origin is None:
@@ -138,8 +133,7 @@ def _draw_policy(algorithm: Any, result: Any, directory: Path, title: str) -> bo
     q = q.mean(0) if q.ndim == 3 else q  # both tables of double Q-learning
     terminal = getattr(algorithm.env_params, "terminal", None)
     best = q == q.max(-1, keepdims=True)
-    print(grid_text(q.max(-1), best, grid, terminal))
-    save_grid(directory / "policy.png", title, q.max(-1), best, grid, terminal)
+    show_grid(directory / "policy.png", title, q.max(-1), best, grid, terminal)
     return True
 
 

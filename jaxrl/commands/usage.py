@@ -14,6 +14,16 @@ USAGE = """usage: jaxrl COMMAND ...
 ALGORITHM is a name (ppo, q-learning) or MODULE:CLASS of your own, SOLVER too (value-iteration)."""
 
 
+def two_names(arguments: list[str], command: str, what: str) -> list[str]:
+    """The arguments if they begin with two names; else the usage, or a refusal, and exit."""
+    if len(arguments) < 2 or arguments[0].startswith("-") or arguments[1].startswith("-"):
+        if "--help" in arguments or "-h" in arguments:
+            print(USAGE)
+            raise SystemExit(0)
+        refuse(f"{command} needs {what} and an environment\n{USAGE}")
+    return arguments
+
+
 def refuse(error: Exception | str, code: int = 2) -> Any:
     """One sentence on standard error, then exit."""
     print(f"jaxrl: {error}", file=sys.stderr)

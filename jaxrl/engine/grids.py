@@ -47,6 +47,12 @@ def grid_text(values: np.ndarray, best: np.ndarray, grid: Grid, terminal: Any = 
     return "\n".join([*_lines(numbers), "", *_lines(arrows)])
 
 
+def show_grid(path: Path, title: str, values: np.ndarray, best: np.ndarray, grid: Grid, terminal: Any = None) -> None:
+    """Print the grid and draw it; arguments as `save_grid`."""
+    print(grid_text(values, best, grid, terminal))
+    save_grid(path, title, values, best, grid, terminal)
+
+
 def save_grid(path: Path, title: str, values: np.ndarray, best: np.ndarray, grid: Grid, terminal: Any = None) -> None:
     """Draw a heat map of the values with arrows for the best actions.
 

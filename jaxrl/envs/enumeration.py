@@ -81,8 +81,7 @@ class _Search:
     def number(self, states: Any, ended: np.ndarray) -> np.ndarray:
         """Numbers of states `[M, ...]`, new ones included."""
         leaves, self.structure = jax.tree.flatten(jax.tree.map(np.asarray, states))
-        fields = [np.asarray(getattr(states, name)) for name in vars(states) if name not in self.recipe.ignored]
-        table = np.concatenate([np.reshape(x, (len(ended), -1)).astype(np.float64) for x in (ended, *fields)], axis=1)
+        table = self._fields(states, ended)
         unique, where, inverse = np.unique(table, axis=0, return_index=True, return_inverse=True)
         found = np.empty(len(unique), np.int64)
         for i, (row, place) in enumerate(zip(unique, where, strict=True)):
@@ -93,6 +92,11 @@ class _Search:
         if len(self.states) > self.max_states:
             raise ValueError(f"env: {self.env.name} has more than max_states={self.max_states} states")
         return found[inverse.reshape(-1)]
+
+    def _fields(self, states: Any, ended: np.ndarray) -> np.ndarray:
+        """What tells states apart, float64 `[M, 1 + F]`: whether the episode ended, and the fields that matter."""
+        fields = [np.asarray(getattr(states, name)) for name in vars(states) if name not in self.recipe.ignored]
+        return np.concatenate([np.reshape(x, (len(ended), -1)).astype(np.float64) for x in (ended, *fields)], axis=1)
 
     def expand(self, begin: int) -> list[Any]:
         """Successors, probabilities and rewards, `[A, K]` each, of the states from a number on."""
@@ -106,9 +110,7 @@ class _Search:
         flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[3:]), branches.state)
         possible = (branches.probability > 0).reshape(-1)
         possible[len(chunk) * shape[1] * shape[2] :] = False
-        for i in range(len(chunk)):  # nothing follows an end
-            if self.ended[begin + i]:
-                possible.reshape(CHUNK, -1)[i] = False
+        possible.reshape(CHUNK, -1)[np.flatnonzero(self.ended[begin : begin + CHUNK])] = False  # nothing follows an end
         successor = np.full(possible.shape, -1)
         if possible.any():
             kept = jax.tree.map(lambda x: x[possible], flat)
@@ -156,9 +158,7 @@ class _Search:
         space = self.env.observation_space(self.env_params)
         if type(space).__name__ == "Discrete":
             return np.argsort(self._observed(states)), int(space.n)
-        fields = [np.asarray(getattr(states, name)) for name in vars(states) if name not in self.recipe.ignored]
-        columns = np.concatenate([x.reshape(len(self.ended), -1) for x in fields], axis=1)
-        return np.lexsort((*columns.T[::-1], np.asarray(self.ended))), None
+        return np.lexsort(self._fields(states, np.asarray(self.ended)).T[::-1]), None
 
 
 def _spread(values: np.ndarray, place: np.ndarray, size: int, fill: Any) -> np.ndarray:

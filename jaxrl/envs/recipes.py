@@ -76,9 +76,8 @@ def varied(env: Any, env_params: Any, **fields: Any) -> tuple[Any, np.ndarray]:
     """First states that differ in some fields `[M, ...]`, all of one probability."""
     state, (size, *_) = _first(env, env_params, jax.random.key(0)), jax.tree.leaves(fields)[0].shape
     whole = jax.tree.map(lambda x: jnp.broadcast_to(x, (size, *x.shape)), state)
-    return whole.replace(**{k: jnp.asarray(v, getattr(state, k).dtype) for k, v in fields.items()}), np.ones(
-        size
-    ) / size
+    changed = {name: jnp.asarray(value, getattr(state, name).dtype) for name, value in fields.items()}
+    return whole.replace(**changed), np.full(size, 1 / size)
 
 
 def frozen_lake(env: Any, env_params: Any, state: Any, action: jax.Array) -> Branches:

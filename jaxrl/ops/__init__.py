@@ -23,7 +23,7 @@ from jaxrl.ops.normalization import (
     scale_rewards,
     update_statistics,
 )
-from jaxrl.ops.optimizers import adam, sgd
+from jaxrl.ops.optimizers import adam, annealed, sgd
 from jaxrl.ops.returns import generalized_advantages, lambda_returns
 from jaxrl.ops.shuffling import permutation, permute_index, scan_minibatches
 from jaxrl.ops.tables import (
@@ -55,6 +55,7 @@ __all__ = [
     "RunningStatistics",
     "accumulating_trace",
     "adam",
+    "annealed",
     "average_update",
     "clipped_value_loss",
     "discounted_sums",

@@ -1,6 +1,7 @@
 """Optimizers as functions of a learning rate, which may be traced."""
 
 import jax
+import jax.numpy as jnp
 import optax
 
 
@@ -41,3 +42,23 @@ def sgd(learning_rate: jax.Array | float) -> optax.GradientTransformation:
     Source: Robbins & Monro (1951), A Stochastic Approximation Method.
     """
     return optax.sgd(learning_rate)
+
+
+def annealed(value: jax.Array | float, num_updates: jax.Array, horizon: jax.Array | float) -> jax.Array:
+    """A rate that falls linearly to zero over `horizon` updates, and stays there.
+
+    Args:
+      value: at the beginning, `[]`.
+      num_updates: updates made so far, int32 `[]`.
+      horizon: updates; inf keeps the value.
+
+    Returns:
+      `[]`.
+
+    Example:
+      >>> print(annealed(0.5, jnp.array(3), 4.0), annealed(0.5, jnp.array(3), jnp.inf))
+      0.125 0.5
+
+    Source: Mnih et al. (2016), Asynchronous Methods for Deep Reinforcement Learning, arXiv:1602.01783, section 5.1.
+    """
+    return value * jnp.maximum(1.0 - num_updates / horizon, 0.0)

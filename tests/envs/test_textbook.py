@@ -10,6 +10,7 @@ import jaxrl
 from jaxrl import envs
 from jaxrl.algorithms.dp import gmres_values
 from jaxrl.envs import textbook
+from tests.helpers import policy_values
 
 
 @pytest.fixture(autouse=True)
@@ -27,15 +28,8 @@ def discounted(mdp, discount):
     return jaxrl.solve(jaxrl.ValueIteration(mdp, discount=discount), tolerance=1e-10, max_updates=100_000)
 
 
-def evaluated(mdp, policy):
-    """v_π at γ = 1 by a linear solve in NumPy."""
-    followed = envs.to_dense(mdp.follow(jnp.asarray(policy)))
-    matrix = np.eye(mdp.num_states) - np.asarray(followed.transitions.probability)[:, 0]
-    return np.linalg.solve(matrix, np.asarray(followed.reward)[:, 0])
-
-
 def test_gridworld_4x4_of_the_random_policy_and_the_best():
-    values = evaluated(textbook.gridworld_4x4(), np.full((16, 4), 0.25)).reshape(4, 4)
+    values = policy_values(textbook.gridworld_4x4(), np.full((16, 4), 0.25)).reshape(4, 4)
     expected = [[0, -14, -20, -22], [-14, -18, -20, -20], [-20, -20, -18, -14], [-22, -20, -14, 0]]
     np.testing.assert_allclose(values, expected, atol=1e-9)
     steps = np.minimum(*(np.add.outer(a, a) for a in (np.arange(4), 3 - np.arange(4))))
@@ -102,7 +96,7 @@ def stick_on_20():
 
 
 def test_blackjack_of_the_policy_that_sticks_on_20():
-    values = evaluated(textbook.blackjack(), stick_on_20())
+    values = policy_values(textbook.blackjack(), stick_on_20())
     np.testing.assert_allclose(values[blackjack_state(13, 1, 2)], -0.2772042, atol=1e-7)
     np.testing.assert_allclose(values[blackjack_state(12, 0, 1)], -0.6401658, atol=1e-7)
     np.testing.assert_allclose(values @ np.asarray(textbook.blackjack().start), -0.3501111, atol=1e-7)
@@ -189,7 +183,7 @@ def test_random_walks():
 )
 def test_short_corridor_of_a_blind_policy(right, value):
     policy = np.tile([1 - right, right], (4, 1))
-    np.testing.assert_allclose(evaluated(textbook.short_corridor(), policy)[0], value, atol=5e-5)
+    np.testing.assert_allclose(policy_values(textbook.short_corridor(), policy)[0], value, atol=5e-5)
     np.testing.assert_allclose(value, (2 * right - 4) / (right * (1 - right)), rtol=1e-5)
 
 

@@ -4,7 +4,7 @@ from jaxrl.algorithms.dp.anchored_value_iteration import AnchoredState, Anchored
 from jaxrl.algorithms.dp.backward_induction import BackwardInduction, BackwardState
 from jaxrl.algorithms.dp.certificate import SweepState
 from jaxrl.algorithms.dp.policy_iteration import PolicyIteration, SweptValues, exact_values, gmres_values
-from jaxrl.algorithms.dp.prioritized_sweeping import PrioritizedValueIteration, predecessors
+from jaxrl.algorithms.dp.prioritized_value_iteration import PrioritizedValueIteration, predecessors
 from jaxrl.algorithms.dp.relative_value_iteration import RelativeValueIteration
 from jaxrl.algorithms.dp.stochastic_shortest_path import ProperState, StochasticShortestPath, proper_policy
 from jaxrl.algorithms.dp.value_iteration import ValueIteration

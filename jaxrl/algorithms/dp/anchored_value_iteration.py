@@ -16,14 +16,19 @@ class AnchoredState:
     """The last sweep, and where all began.
 
     Args:
+      last: the sweep.
       anchor: `[S]`, v₀.
       total: `[]`, Σ γ^(-2i) so far.
     """
 
-    values: jax.Array
     last: SweepState
     anchor: jax.Array
     total: jax.Array
+
+    @property
+    def values(self) -> jax.Array:
+        """`[S]`, v of the last sweep."""
+        return self.last.values
 
 
 @flax.struct.dataclass
@@ -55,7 +60,7 @@ class AnchoredValueIteration:
     def init(self, key: jax.Array) -> AnchoredState:
         """The first sweep. There is no randomness: the key is not used."""
         first = first_sweep(self.mdp, self.values, self.discount)
-        return AnchoredState(first.values, first, first.values, jnp.ones((), first.values.dtype))
+        return AnchoredState(first, jnp.array(first.values), jnp.ones((), first.values.dtype))
 
     def update(self, state: AnchoredState, key: jax.Array) -> tuple[AnchoredState, Metrics]:
         """One sweep. There is no randomness: the key is not used."""
@@ -65,7 +70,7 @@ class AnchoredValueIteration:
         values = weight * state.anchor + (1.0 - weight) * state.last.backup
         last = sweep(self.mdp, values, self.discount, state.last.num_updates + 1)
         total = jnp.minimum(total, jnp.finfo(total.dtype).max)
-        return AnchoredState(values, last, state.anchor, total), sweep_metrics(last)
+        return AnchoredState(last, state.anchor, total), sweep_metrics(last)
 
     def solution(self, state: AnchoredState, tolerance: float | jax.Array) -> Solution:
         """What the last sweep proves."""

@@ -23,7 +23,7 @@ class ProperState:
       policy: int32 `[S]`; from every state it comes to an end, with probability one.
       error: `[]`, bound of the error of `values` as the values of `policy`.
       rounding: `[]`, the part of it that is due to rounding.
-      improvement: `[]`, how much an action can promise over the policy's own, more than rounding.
+      longest: `[]`, bound of the expected steps of `policy`.
       num_updates: int32 `[]`.
       residual: `[]`, largest change of the last update.
     """
@@ -32,7 +32,7 @@ class ProperState:
     policy: jax.Array
     error: jax.Array
     rounding: jax.Array
-    improvement: jax.Array
+    longest: jax.Array
     num_updates: jax.Array
     residual: jax.Array
 
@@ -46,8 +46,9 @@ class StochasticShortestPath:
     the end alone), every policy that it meets is then proper, and the last one optimal. The greedy policy of the exact
     values need not be: with a reward at the end alone it may go round for ever, since that costs nothing.
 
-    Bounds: those of the last policy's values, rounding included; the lower ones hold for the optimal values too, the
-    upper ones for those of every policy that takes no more steps than the last one.
+    Bounds: the lower ones are those of the last policy, rounding included, so of the optimal values too. The upper ones
+    hold for every policy that takes no more steps than the last one: at each step it may gain what rounding hides. The
+    values are the last policy's own.
 
     Args:
       mdp: the process, in any layout, with terminal states.
@@ -75,37 +76,39 @@ class StochasticShortestPath:
 
     def update(self, state: ProperState, key: jax.Array) -> tuple[ProperState, Metrics]:
         """Improve the policy where that is certain, and evaluate it. There is no randomness: the key is not used."""
-        q, slack = self._action_values(state.values, state.error)
-        own = jnp.take_along_axis(q, state.policy[:, None], axis=1)[:, 0]
-        better = q.max(-1) > own + slack
+        q, _, better = self._improvement(state)
         policy = jnp.where(better, q.argmax(-1).astype(jnp.int32), state.policy)
         state = self._evaluated(policy, state.values, state.num_updates + 1, jnp.isfinite(state.values))
         return state, {"residual": state.residual.astype(jnp.float32)}
 
     def solution(self, state: ProperState, tolerance: float | jax.Array) -> Solution:
         """Values and bounds of the last policy; converged when nothing improves it."""
-        q, slack = self._action_values(state.values, state.error)
-        rule = stop_rule(2 * state.error, 2 * (state.error - state.rounding), tolerance)
-        rule = jnp.where(state.improvement > 0, Rule.RUNNING, rule)
+        q, slack, better = self._improvement(state)
+        hidden = slack * state.longest
+        width, rounding = 2 * (state.error + hidden), 2 * state.rounding * (1 + 2 * state.longest)
+        rule = stop_rule(width, width - rounding, tolerance)
+        rule = jnp.where(better.any(), Rule.RUNNING, rule)
         rule = jnp.where(jnp.isnan(state.values).any(), Rule.NOT_FINITE, rule)
         rule = jnp.where(jnp.isneginf(state.values).any(), Rule.IMPROPER, rule)
         return Solution(
             values=state.values,
             lower=state.values - state.error,
-            upper=state.values + state.error,
+            upper=state.values + state.error + hidden,
             policy=state.policy,
             optimal_actions=ops.optimal_actions(q, slack),
             num_updates=state.num_updates,
             residual=state.residual,
-            smallest_tolerance=2 * state.rounding,
+            smallest_tolerance=rounding,
             rule=rule.astype(jnp.int32),
         )
 
-    def _action_values(self, values: jax.Array, error: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Action values `[S, A]`, and the difference that the error of the values cannot explain."""
-        finite = jnp.where(jnp.isfinite(values), values, 0.0)
-        q = self.mdp.q_values(finite, jnp.ones((), values.dtype))
-        return q, 2 * (error + ops.rounding_error(q, finite, self.mdp.transitions.num_terms))
+    def _improvement(self, state: ProperState) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Action values `[S, A]`, what the error of the values can explain, and where an action is better by more."""
+        finite = jnp.where(jnp.isfinite(state.values), state.values, 0.0)
+        q = self.mdp.q_values(finite, jnp.ones((), finite.dtype))
+        slack = 2 * (state.error + ops.rounding_error(q, finite, self.mdp.transitions.num_terms))
+        own = jnp.take_along_axis(q, state.policy[:, None], axis=1)[:, 0]
+        return q, slack, q.max(-1) > own + slack
 
     def _evaluated(self, policy: jax.Array, guess: jax.Array, num_updates: jax.Array, ends: jax.Array) -> ProperState:
         one = jnp.ones((), guess.dtype)
@@ -120,12 +123,10 @@ class StochasticShortestPath:
         longest = (1 + jnp.abs(steps).max()) / jnp.maximum(1 - equation, 1e-3)
         rounding = ops.rounding_error(own, values, self.mdp.transitions.num_terms) * longest
         error = jnp.abs(own[:, 0] - values).max() * longest + rounding
-        q, slack = self._action_values(values, error)
-        improvement = jnp.maximum((q.max(-1) - own[:, 0]).max() - slack, 0.0)
         residual = jnp.abs(values - guess).max()
         # Without a proper policy the equations have no solution: only who cannot end is known.
         values = jnp.where(ends.all(), values, jnp.where(ends, 0.0, -jnp.inf))
-        return ProperState(values, policy, error, rounding, improvement, num_updates, residual)
+        return ProperState(values, policy, error, rounding, longest, num_updates, residual)
 
 
 def proper_policy(mdp: Any) -> tuple[jax.Array, jax.Array]:

@@ -7,8 +7,8 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from jaxrl import envs, ops
-from jaxrl.algorithms.mc.episodes import MonteCarloState, episode_sums, init_averages, monte_carlo_returns
+from jaxrl import ops
+from jaxrl.algorithms.mc.episodes import MonteCarloState, episode_sums, init_averages, monte_carlo_returns, play
 from jaxrl.types import Metrics, Transition, leaf, static
 
 
@@ -77,26 +77,12 @@ class MonteCarlo:
 
     def policy(self, state: MonteCarloState) -> jax.Array:
         """Probabilities `[S, A]` of the ε-greedy policy."""
-        epsilon = self.epsilon * jnp.maximum(1.0 - state.num_updates / self.anneal_updates, 0.0)
-        return ops.epsilon_greedy(state.q, epsilon)
+        return ops.epsilon_greedy(state.q, ops.annealed(self.epsilon, state.num_updates, self.anneal_updates))
 
     def rollout(self, state: MonteCarloState, key: jax.Array) -> tuple[MonteCarloState, Transition]:
         """Play one episode in each environment, `[T, N]`; what comes after its end does not count."""
-        reset_key, steps_key = jax.random.split(key)
-        obs, env_state = envs.reset(self.env, self.env_params, reset_key, self.num_envs)
-        policy = self.policy(state)
-        uniform = ops.epsilon_greedy(state.q, 1.0)
-
-        def body(carry: Any, inputs: tuple[jax.Array, jax.Array]) -> tuple[Any, Transition]:
-            keys, first = inputs
-            chosen = jnp.where(first & self.exploring_starts, uniform, policy)
-            action = ops.sample_index(keys[0], chosen[carry[0]])
-            obs, env_state, transition = envs.step(self.env, self.env_params, keys[1:], carry[0], carry[1], action)
-            return (obs, env_state), transition
-
-        keys = jax.random.split(steps_key, (self.num_steps, self.num_envs + 1))
-        first = jnp.arange(self.num_steps) == 0
-        return state, jax.lax.scan(body, (obs, env_state), (keys, first))[1]
+        first = ops.epsilon_greedy(state.q, 1.0) if self.exploring_starts else None
+        return state, play(self, self.policy(state), key, first)
 
     def learn(self, state: MonteCarloState, batch: Transition, key: jax.Array) -> tuple[MonteCarloState, Metrics]:
         """Average the returns of a batch `[T, N]`. There is no randomness: the key is not used."""

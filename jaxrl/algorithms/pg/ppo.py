@@ -127,7 +127,7 @@ class PPO:
 
     def gradient_transformation(self, num_updates: jax.Array) -> optax.GradientTransformation:
         """Global-norm clipping and the optimizer, at the learning rate of update `num_updates`."""
-        learning_rate = self.learning_rate * jnp.maximum(1.0 - num_updates / self.anneal_updates, 0.0)
+        learning_rate = ops.annealed(self.learning_rate, num_updates, self.anneal_updates)
         # Flattened: one vector to clip and update instead of a dozen small arrays.
         return optax.flatten(optax.chain(optax.clip_by_global_norm(self.max_grad_norm), self.optimizer(learning_rate)))
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl import ops
-from jaxrl.algorithms.td.steps import TabularState, annealed, change, init_table, learn_from_steps, step
+from jaxrl.algorithms.td.steps import TabularState, change, explore, init_table, learn_from_steps
 from jaxrl.types import Metrics, Transition, leaf, static
 
 
@@ -61,15 +61,11 @@ class DoubleQLearning:
 
     def rollout(self, state: TabularState, key: jax.Array) -> tuple[TabularState, Transition]:
         """One ε-greedy step of the N environments. The key is consumed."""
-        action_key, step_key = jax.random.split(key)
-        epsilon = annealed(self.epsilon, state.num_updates, self.anneal_updates)
-        both = state.q[0, state.obs] + state.q[1, state.obs]
-        action = ops.sample_index(action_key, ops.epsilon_greedy(both, epsilon))
-        return step(self, state, action, step_key)
+        return explore(self, state, state.q[0, state.obs] + state.q[1, state.obs], key)
 
     def learn(self, state: TabularState, batch: Transition, key: jax.Array) -> tuple[TabularState, Metrics]:
         """Update by a batch `[N]` the table that a coin chooses. The key is consumed."""
-        learning_rate = annealed(self.learning_rate, state.num_updates, self.anneal_updates)
+        learning_rate = ops.annealed(self.learning_rate, state.num_updates, self.anneal_updates)
         second = jax.random.bernoulli(key, 0.5, batch.reward.shape)
         q = ops.double_q_learning_update(state.q, batch, second, learning_rate=learning_rate, discount=self.discount)
         learner = second.astype(jnp.int32)

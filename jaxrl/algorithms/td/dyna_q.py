@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxrl import ops
 from jaxrl.algorithms.td.model import Model, empty_model
-from jaxrl.algorithms.td.steps import annealed, change, init_table, learn_from_steps, step
+from jaxrl.algorithms.td.steps import change, explore, init_table, learn_from_steps
 from jaxrl.types import Metrics, Transition, leaf, static
 
 
@@ -78,14 +78,11 @@ class DynaQ:
 
     def rollout(self, state: DynaQState, key: jax.Array) -> tuple[DynaQState, Transition]:
         """One ε-greedy step of the N environments. The key is consumed."""
-        action_key, step_key = jax.random.split(key)
-        epsilon = annealed(self.epsilon, state.num_updates, self.anneal_updates)
-        action = ops.sample_index(action_key, ops.epsilon_greedy(state.q[state.obs], epsilon))
-        return step(self, state, action, step_key)
+        return explore(self, state, state.q[state.obs], key)
 
     def learn(self, state: DynaQState, batch: Transition, key: jax.Array) -> tuple[DynaQState, Metrics]:
         """Update the table by a batch `[N]`, remember it, and plan. The key is consumed."""
-        learning_rate = annealed(self.learning_rate, state.num_updates, self.anneal_updates)
+        learning_rate = ops.annealed(self.learning_rate, state.num_updates, self.anneal_updates)
         model = state.model.remember(batch)
         known = jnp.broadcast_to(model.known.reshape(-1).astype(jnp.float32), (self.num_plans, model.known.size))
         plans = jax.vmap(model.recall)(ops.sample_index(key, known))

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl import envs, ops
-from jaxrl.algorithms.td.steps import annealed, learn_from_steps, step
+from jaxrl.algorithms.td.steps import learn_from_steps, step
 from jaxrl.types import Metrics, Transition, leaf, static
 
 
@@ -92,7 +92,7 @@ class GradientTD:
     def learn(self, state: GradientTDState, batch: Transition, key: jax.Array) -> tuple[GradientTDState, Metrics]:
         """Update weights and correction by a batch `[N]`. There is no randomness: the key is not used."""
         rates = tuple(
-            annealed(rate, state.num_updates, self.anneal_updates)
+            ops.annealed(rate, state.num_updates, self.anneal_updates)
             for rate in (self.learning_rate, self.correction_rate)
         )
         ratio = self.policy[batch.obs, batch.action] / self.behavior[batch.obs, batch.action]

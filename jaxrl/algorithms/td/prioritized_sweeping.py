@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxrl import ops
 from jaxrl.algorithms.td.model import Model, empty_model
-from jaxrl.algorithms.td.steps import annealed, init_table, learn_from_steps, step
+from jaxrl.algorithms.td.steps import explore, init_table, learn_from_steps
 from jaxrl.types import Metrics, Transition, leaf, static
 
 
@@ -83,16 +83,13 @@ class PrioritizedSweeping:
 
     def rollout(self, state: PrioritizedSweepingState, key: jax.Array) -> tuple[PrioritizedSweepingState, Transition]:
         """One ε-greedy step of the N environments. The key is consumed."""
-        action_key, step_key = jax.random.split(key)
-        epsilon = annealed(self.epsilon, state.num_updates, self.anneal_updates)
-        action = ops.sample_index(action_key, ops.epsilon_greedy(state.q[state.obs], epsilon))
-        return step(self, state, action, step_key)
+        return explore(self, state, state.q[state.obs], key)
 
     def learn(
         self, state: PrioritizedSweepingState, batch: Transition, key: jax.Array
     ) -> tuple[PrioritizedSweepingState, Metrics]:
         """Remember a batch `[N]` and sweep the most urgent pairs. There is no randomness: the key is not used."""
-        learning_rate = annealed(self.learning_rate, state.num_updates, self.anneal_updates)
+        learning_rate = ops.annealed(self.learning_rate, state.num_updates, self.anneal_updates)
         model = state.model.remember(batch)
 
         def urgency(q: jax.Array) -> jax.Array:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl import ops
-from jaxrl.algorithms.td.steps import TabularState, annealed, change, init_table, learn_from_steps, step
+from jaxrl.algorithms.td.steps import TabularState, change, explore, init_table, learn_from_steps
 from jaxrl.types import Metrics, Transition, leaf, static
 
 
@@ -69,14 +69,11 @@ class QLearning:
 
     def rollout(self, state: TabularState, key: jax.Array) -> tuple[TabularState, Transition]:
         """One ε-greedy step of the N environments. The key is consumed."""
-        action_key, step_key = jax.random.split(key)
-        epsilon = annealed(self.epsilon, state.num_updates, self.anneal_updates)
-        action = ops.sample_index(action_key, ops.epsilon_greedy(state.q[state.obs], epsilon))
-        return step(self, state, action, step_key)
+        return explore(self, state, state.q[state.obs], key)
 
     def learn(self, state: TabularState, batch: Transition, key: jax.Array) -> tuple[TabularState, Metrics]:
         """Update the table by a batch `[N]`. There is no randomness: the key is not used."""
-        learning_rate = annealed(self.learning_rate, state.num_updates, self.anneal_updates)
+        learning_rate = ops.annealed(self.learning_rate, state.num_updates, self.anneal_updates)
         q = ops.q_learning_update(state.q, batch, learning_rate=learning_rate, discount=self.discount)
         return dataclasses.replace(state, q=q), change(q, state.q, (batch.obs, batch.action))
 

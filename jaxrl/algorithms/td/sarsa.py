@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl import ops
-from jaxrl.algorithms.td.steps import annealed, change, init_table, learn_from_steps, step
+from jaxrl.algorithms.td.steps import change, init_table, learn_from_steps, next_actions, step
 from jaxrl.types import Metrics, Transition, leaf, static
 
 
@@ -117,28 +117,20 @@ class Sarsa:
 
     def learn(self, state: SarsaState, batch: Transition, key: jax.Array) -> tuple[SarsaState, Metrics]:
         """Draw the next actions, and update the table at what is due after a batch `[N]`. The key is consumed."""
-        learning_rate, epsilon = (
-            annealed(value, state.num_updates, self.anneal_updates) for value in (self.learning_rate, self.epsilon)
-        )
-        # Two draws: at the true successor for the target, and where the environment goes on, after a reset elsewhere.
-        next_q = state.q[jnp.stack([batch.next_obs, state.obs])]
-        probability = ops.epsilon_greedy(next_q, epsilon)
-        target_action, first_action = ops.sample_index(key, probability)
-        next_value = self.next_value(next_q[0], probability[0], target_action)
-
+        learning_rate = ops.annealed(self.learning_rate, state.num_updates, self.anneal_updates)
+        following = next_actions(self, state, batch, key)
         newest = Window(
             batch.obs, batch.action, batch.reward, self.discount * (1.0 - batch.terminated), jnp.ones_like(batch.done)
         )
         window = jax.tree.map(lambda old, new: jnp.concatenate([old[1:], new[None]]), state.window, newest)
         every = jnp.ones_like(window.reward)  # λ = 1: only the newest step is followed by a value
-        returns = ops.lambda_returns(window.reward, window.discount, next_value[None] * every, every)
+        returns = ops.lambda_returns(window.reward, window.discount, following.value[None] * every, every)
         now = window.due & (batch.done[None] | (jnp.arange(self.num_backup_steps) == 0)[:, None])
         q = ops.table_update(state.q, (window.obs, window.action), returns, learning_rate, now)
 
         window = dataclasses.replace(window, due=window.due & ~now)
-        action = jnp.where(batch.done, first_action, target_action)
         metrics = change(q, state.q, (batch.obs, batch.action))
-        return dataclasses.replace(state, q=q, window=window, action=action), metrics
+        return dataclasses.replace(state, q=q, window=window, action=following.action), metrics
 
     def update(self, state: SarsaState, key: jax.Array) -> tuple[SarsaState, Metrics]:
         """`num_steps` steps, each followed by an update of the table. The key is consumed."""

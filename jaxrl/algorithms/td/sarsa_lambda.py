@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl import ops
-from jaxrl.algorithms.td.steps import annealed, change, init_table, learn_from_steps, step
+from jaxrl.algorithms.td.steps import change, init_table, learn_from_steps, next_actions, step
 from jaxrl.types import Metrics, Transition, leaf, static
 
 
@@ -93,15 +93,9 @@ class SarsaLambda:
 
     def learn(self, state: SarsaLambdaState, batch: Transition, key: jax.Array) -> tuple[SarsaLambdaState, Metrics]:
         """Draw the next actions, and update the table along the traces after a batch `[N]`. The key is consumed."""
-        learning_rate, epsilon = (
-            annealed(value, state.num_updates, self.anneal_updates) for value in (self.learning_rate, self.epsilon)
-        )
-        # Two draws: at the true successor for the target, and where the environment goes on, after a reset elsewhere.
-        next_q = state.q[jnp.stack([batch.next_obs, state.obs])]
-        probability = ops.epsilon_greedy(next_q, epsilon)
-        target_action, first_action = ops.sample_index(key, probability)
-        next_value = self.next_value(next_q[0], probability[0], target_action)
-        td_error = ops.td_target(batch, next_value, self.discount) - state.q[batch.obs, batch.action]
+        learning_rate = ops.annealed(self.learning_rate, state.num_updates, self.anneal_updates)
+        following = next_actions(self, state, batch, key)
+        td_error = ops.td_target(batch, following.value, self.discount) - state.q[batch.obs, batch.action]
 
         visited = (jnp.arange(len(td_error)), batch.obs, batch.action)
         trace = state.trace.at[visited].set(self.visit(state.trace[visited], learning_rate))
@@ -109,11 +103,10 @@ class SarsaLambda:
 
         goes_on = ~batch.done
         if self.watkins:
-            goes_on &= ops.sampled_value(next_q[0], probability[0], target_action) == next_q[0].max(-1)
+            goes_on &= following.greedy
         trace = (self.discount * self.lambda_ * goes_on)[:, None, None] * trace
-        action = jnp.where(batch.done, first_action, target_action)
         metrics = change(q, state.q, (batch.obs, batch.action))
-        return dataclasses.replace(state, q=q, trace=trace, action=action), metrics
+        return dataclasses.replace(state, q=q, trace=trace, action=following.action), metrics
 
     def update(self, state: SarsaLambdaState, key: jax.Array) -> tuple[SarsaLambdaState, Metrics]:
         """`num_steps` steps, each followed by an update of the table. The key is consumed."""

@@ -44,11 +44,6 @@ def init_table(algorithm: Any, key: jax.Array, shape: tuple[int, ...] = ()) -> T
     )
 
 
-def annealed(value: jax.Array | float, num_updates: jax.Array, horizon: jax.Array | float) -> jax.Array:
-    """A value that falls linearly to zero over `horizon` updates."""
-    return value * jnp.maximum(1.0 - num_updates / horizon, 0.0)
-
-
 def change(after: jax.Array, before: jax.Array, index: tuple[jax.Array, ...]) -> Metrics:
     """Mean change of the entries that a batch visited."""
     return {"change": jnp.abs(after[index] - before[index]).mean()}
@@ -61,6 +56,40 @@ def step(algorithm: Any, state: Any, action: jax.Array, key: jax.Array) -> tuple
         algorithm.env, algorithm.env_params, keys, state.obs, state.env_state, action
     )
     return dataclasses.replace(state, obs=obs, env_state=env_state), transition
+
+
+def explore(algorithm: Any, state: Any, q: jax.Array, key: jax.Array) -> tuple[Any, Transition]:
+    """Step the N environments ε-greedily by action values `[N, A]` of their states. The key is consumed."""
+    action_key, step_key = jax.random.split(key)
+    epsilon = ops.annealed(algorithm.epsilon, state.num_updates, algorithm.anneal_updates)
+    return step(algorithm, state, ops.sample_index(action_key, ops.epsilon_greedy(q, epsilon)), step_key)
+
+
+@flax.struct.dataclass
+class NextActions:
+    """What an on-policy learner does next, `[N]` each.
+
+    Args:
+      value: of the true successor, by `next_value`: what the target bootstraps from.
+      greedy: whether the action that was drawn at the true successor is a best one.
+      action: that action, or where an episode ended one for the first state of the next.
+    """
+
+    value: jax.Array
+    greedy: jax.Array
+    action: jax.Array
+
+
+def next_actions(algorithm: Any, state: Any, batch: Transition, key: jax.Array) -> NextActions:
+    """Draw the next actions ε-greedily after a batch `[N]`. The key is consumed."""
+    epsilon = ops.annealed(algorithm.epsilon, state.num_updates, algorithm.anneal_updates)
+    # Two draws: at the true successor for the target, and where the environment goes on, after a reset elsewhere.
+    q = state.q[jnp.stack([batch.next_obs, state.obs])]
+    probability = ops.epsilon_greedy(q, epsilon)
+    target, first = ops.sample_index(key, probability)
+    value = algorithm.next_value(q[0], probability[0], target)
+    greedy = ops.sampled_value(q[0], probability[0], target) == q[0].max(-1)
+    return NextActions(value, greedy, jnp.where(batch.done, first, target))
 
 
 def learn_from_steps(algorithm: Any, state: Any, key: jax.Array) -> tuple[Any, Metrics]:

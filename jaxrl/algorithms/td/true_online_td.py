@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl import envs, ops
-from jaxrl.algorithms.td.steps import annealed, learn_from_steps, step
+from jaxrl.algorithms.td.steps import learn_from_steps, step
 from jaxrl.types import Metrics, Transition, leaf, static
 
 
@@ -65,7 +65,17 @@ class TrueOnlineTD:
         return self.num_envs * self.num_steps
 
     def init(self, key: jax.Array) -> TrueOnlineTDState:
-        """Reset the environments. The key is consumed."""
+        """Reset the environments. The key is consumed.
+
+        Raises:
+          ValueError: for an environment with more than one action.
+        """
+        actions = self.env.action_space(self.env_params).n
+        if actions != 1:
+            raise ValueError(
+                f"env: TrueOnlineTD evaluates a policy, but the environment has {actions} actions; choose the "
+                "policy by jaxrl.envs.follow(env, env_params, policy)"
+            )
         obs, env_state = envs.reset(self.env, self.env_params, key, self.num_envs)
         trace = jnp.zeros_like(self.features(obs))
         return TrueOnlineTDState(
@@ -92,7 +102,7 @@ class TrueOnlineTD:
             self.features(batch.next_obs),
             batch,
             decay=(self.discount, self.lambda_),
-            learning_rate=annealed(self.learning_rate, state.num_updates, self.anneal_updates),
+            learning_rate=ops.annealed(self.learning_rate, state.num_updates, self.anneal_updates),
         )
         metrics = {"change": jnp.abs(weights - state.weights).mean()}
         return dataclasses.replace(state, weights=weights, trace=trace, old_value=old_value), metrics

@@ -7,8 +7,8 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from jaxrl import envs, ops
-from jaxrl.algorithms.mc.episodes import MonteCarloState, episode_sums, init_averages, monte_carlo_returns
+from jaxrl import ops
+from jaxrl.algorithms.mc.episodes import MonteCarloState, episode_sums, init_averages, monte_carlo_returns, play
 from jaxrl.types import Metrics, Transition, leaf, static
 
 
@@ -70,15 +70,7 @@ class OffPolicyMonteCarlo:
 
     def rollout(self, state: MonteCarloState, key: jax.Array) -> tuple[MonteCarloState, Transition]:
         """Play one episode in each environment, `[T, N]`; what comes after its end does not count."""
-        reset_key, steps_key = jax.random.split(key)
-        _, behavior = self.policies(state)
-
-        def act(obs: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-            action = ops.sample_index(key, behavior[obs])
-            return action, jnp.log(behavior[obs, action])
-
-        start = envs.reset(self.env, self.env_params, reset_key, self.num_envs)
-        return state, envs.rollout(self.env, self.env_params, act, *start, steps_key, self.num_steps)[2]
+        return state, play(self, self.policies(state)[1], key)
 
     def learn(self, state: MonteCarloState, batch: Transition, key: jax.Array) -> tuple[MonteCarloState, Metrics]:
         """Average the returns of a batch `[T, N]`. There is no randomness: the key is not used."""
