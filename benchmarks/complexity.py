@@ -56,11 +56,11 @@ def fanout_sweep(states: int, actions: int, reach: int | None = 1000) -> Callabl
 
     from jaxrl import envs
 
-    shape = (states, actions, 2)
+    shape = (2, actions, states)
     successor = jax.random.randint(jax.random.key(0), shape, 0, states if reach is None else reach, jnp.int32)
     if reach is not None:
-        successor = (successor + jnp.arange(states)[:, None, None]) % states
-    return sweep(envs.MDP(envs.FanoutTransitions(successor, jnp.full(shape, 0.5)), jnp.ones(shape[:2])))
+        successor = (successor + jnp.arange(states)[None, None]) % states
+    return sweep(envs.MDP(envs.FanoutTransitions(successor, jnp.full(shape, 0.5)), jnp.ones((states, actions))))
 
 
 def sweep(mdp: Any) -> Callable[[], float]:

@@ -104,7 +104,7 @@ def sweeps(repetitions: int) -> dict[str, dict[str, list[float]]]:
 
     mdp = envs.textbook.garnet(1_000_000, 4, 3)
     fanout: Any = mdp.transitions
-    successor, probability = np.asarray(fanout.successor), np.asarray(fanout.probability)
+    successor, probability = np.asarray(fanout.successor).T, np.asarray(fanout.probability).T
     shape = (successor.shape[0] * successor.shape[1], len(successor))
     matrix = scipy.sparse.csr_matrix((probability.ravel(), successor.ravel(), np.arange(shape[0] + 1) * 3), shape=shape)
     by_action = [

@@ -22,7 +22,7 @@ def to_dense(mdp: MDP) -> MDP:
     fanout: Any = to_fanout(mdp).transitions
     states, actions = jnp.arange(mdp.num_states), jnp.arange(mdp.num_actions)
     zeros = jnp.zeros((*mdp.reward.shape, mdp.num_states), fanout.probability.dtype)
-    index = (states[:, None, None], actions[None, :, None], fanout.successor)
+    index = (states[None, None], actions[None, :, None], fanout.successor)
     probability, reward = zeros.at[index].add(fanout.probability), None
     if fanout.reward is not None:  # of successors that stand there twice, their mean
         reward = zeros.at[index].add(fanout.probability * fanout.reward) / jnp.where(probability > 0, probability, 1.0)
@@ -36,14 +36,14 @@ def to_fanout(mdp: MDP) -> MDP:
       >>> from jaxrl.envs import from_arrays
       >>> mdp = to_fanout(from_arrays([[[0.0, 1.0]], [[1.0, 0.0]]], [[0.0], [1.0]]))
       >>> mdp.transitions.successor.tolist()
-      [[[1]], [[0]]]
+      [[[1, 0]]]
     """
     transitions = mdp.transitions
     if isinstance(transitions, FanoutTransitions):
         return mdp
     if isinstance(transitions, FunctionalTransitions):
-        outcomes = transitions.outcomes()
-        alive = 1.0 if mdp.terminal is None else ~mdp.terminal[:, None, None]
+        outcomes = transitions.all_outcomes()
+        alive = 1.0 if mdp.terminal is None else ~mdp.terminal[None, None]
         probability, reward = (
             outcomes.probability * alive,
             jnp.broadcast_to(outcomes.reward, outcomes.probability.shape),
@@ -54,5 +54,5 @@ def to_fanout(mdp: MDP) -> MDP:
     probability = jnp.take_along_axis(transitions.probability, successor, axis=-1)
     reward = transitions.reward
     if reward is not None:
-        reward = jnp.take_along_axis(reward, successor, axis=-1)
-    return dataclasses.replace(mdp, transitions=FanoutTransitions(successor, probability, reward))
+        reward = jnp.take_along_axis(reward, successor, axis=-1).T
+    return dataclasses.replace(mdp, transitions=FanoutTransitions(successor.T, probability.T, reward))

@@ -83,7 +83,8 @@ def from_successors(successor: Any, probability: Any, reward: Any, *, terminal: 
     reward, by_successor = expected_reward(probability, np.asarray(reward, np.float64))
     terminal, allowed, reward = masks(reward, successor.shape[:2], terminal, allowed)
     probability = jnp.asarray(rows(probability, terminal, allowed))
-    transitions = FanoutTransitions(jnp.asarray(successor, jnp.int32), probability, by_successor)
+    by_successor = None if by_successor is None else by_successor.T
+    transitions = FanoutTransitions(jnp.asarray(successor.T, jnp.int32), probability.T, by_successor)
     return MDP(transitions, jnp.asarray(reward), *optional(terminal, allowed))
 
 
@@ -178,5 +179,5 @@ def from_function(
 @jax.jit
 def _totals(transitions: FunctionalTransitions) -> tuple[jax.Array, jax.Array]:
     """Expected rewards and sums of probabilities, `[S, A]` each."""
-    outcomes = transitions.outcomes()
-    return (outcomes.probability * outcomes.reward).sum(-1), outcomes.probability.sum(-1)
+    outcomes = transitions.all_outcomes()
+    return (outcomes.probability * outcomes.reward).sum(0).T, outcomes.probability.sum(0).T

@@ -56,10 +56,13 @@ class DenseTransitions:
 class FanoutTransitions:
     """At most K successors of each state and action: one sweep gathers S A K values.
 
+    States are the last axis: then a sweep is K passes over long rows, several times as fast as S A sums of K terms.
+    `x.T` of a field is `[S, A, K]`.
+
     Args:
-      successor: int32 `[S, A, K]`; a successor may stand there twice, padding has probability zero.
-      probability: `[S, A, K]`; sums over K are one.
-      reward: `[S, A, K]`, of each successor, or None if it depends on state and action alone. Only playing reads it.
+      successor: int32 `[K, A, S]`; a successor may stand there twice, padding has probability zero.
+      probability: `[K, A, S]`; sums over K are one.
+      reward: `[K, A, S]`, of each successor, or None if it depends on state and action alone. Only playing reads it.
     """
 
     successor: jax.Array
@@ -69,32 +72,37 @@ class FanoutTransitions:
     @property
     def num_terms(self) -> int:
         """Terms of each sum in `expected`."""
-        return self.successor.shape[-1]
+        return len(self.successor)
 
     def expected(self, values: jax.Array) -> jax.Array:
         """Σ p(k|s, a) v(s'_k) `[S, A]` of values `[S]`."""
-        next_values = values.at[self.successor].get(mode="promise_in_bounds")
-        return (self.probability * next_values).sum(-1)
+
+        def add(total: jax.Array, term: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+            successor, probability = term
+            return total + probability * values.at[successor].get(mode="promise_in_bounds"), None
+
+        start = jnp.zeros(self.successor.shape[1:], values.dtype)
+        return jax.lax.scan(add, start, (self.successor, self.probability))[0].T
 
     def block(self, begin: jax.Array, size: int) -> "FanoutTransitions":
         """Transitions of the `size` states from `begin` on, into all states."""
-        rows = (jax.lax.dynamic_slice_in_dim(x, begin, size) for x in (self.successor, self.probability))
+        rows = (jax.lax.dynamic_slice_in_dim(x, begin, size, -1) for x in (self.successor, self.probability))
         return FanoutTransitions(*rows)
 
     def follow(self, policy: jax.Array) -> "FanoutTransitions":
         """Transitions of a policy `[S, A]`, with one action and A K successors."""
-        successor = self.successor.reshape(len(policy), 1, -1)
-        return FanoutTransitions(successor, (policy[:, :, None] * self.probability).reshape(successor.shape))
+        successor = self.successor.reshape(-1, 1, len(policy))
+        return FanoutTransitions(successor, (policy.T[None] * self.probability).reshape(successor.shape))
 
     def choose(self, action: jax.Array) -> "FanoutTransitions":
         """Transitions of one action int `[S]` in each state: still K successors."""
-        states = jnp.arange(len(action))
-        return FanoutTransitions(self.successor[states, action][:, None], self.probability[states, action][:, None])
+        rows = (jnp.take_along_axis(x, action[None, None], axis=1) for x in (self.successor, self.probability))
+        return FanoutTransitions(*rows)
 
     def sample(self, key: jax.Array, state: jax.Array, action: jax.Array) -> tuple[jax.Array, jax.Array | None]:
         """A successor int32 `[]`, and its reward if that depends on it. The key is consumed."""
-        k = ops.sample_index(key, self.probability[state, action])
-        return self.successor[state, action, k], None if self.reward is None else self.reward[state, action, k]
+        k = ops.sample_index(key, self.probability[:, action, state])
+        return self.successor[k, action, state], None if self.reward is None else self.reward[k, action, state]
 
 
 @flax.struct.dataclass
@@ -132,18 +140,26 @@ class FunctionalTransitions:
         """Terms of each sum in `expected`."""
         return self.num_events
 
-    def outcomes(self) -> Outcome:
-        """All outcomes `[S, A, E]`; under `jit` they are computed where they are used."""
-        function = self.outcome
-        for axes in ((None, None, None, 0), (None, None, 0, None), (None, 0, None, None)):
-            function = jax.vmap(function, axes)
-        return function(self.params, *map(jnp.arange, (self.num_states, self.num_actions, self.num_events)))
+    def outcomes(self, event: jax.Array) -> Outcome:
+        """Outcomes `[A, S]` of one event; under `jit` they are computed where they are used."""
+        each_state = jax.vmap(self.outcome, (None, 0, None, None))
+        each = jax.vmap(each_state, (None, None, 0, None))
+        return each(self.params, jnp.arange(self.num_states), jnp.arange(self.num_actions), event)
+
+    def all_outcomes(self) -> Outcome:
+        """Outcomes `[E, A, S]` of all events."""
+        return jax.vmap(self.outcomes)(jnp.arange(self.num_events))
 
     def expected(self, values: jax.Array) -> jax.Array:
         """Σ p(e|s, a) v(s'_e) `[S, A]` of values `[S]`."""
-        outcome = self.outcomes()
-        next_values = values.at[outcome.successor].get(mode="promise_in_bounds")
-        return (outcome.probability.astype(values.dtype) * next_values).sum(-1)
+
+        def add(event: jax.Array, total: jax.Array) -> jax.Array:
+            outcome = self.outcomes(event)
+            next_values = values.at[outcome.successor].get(mode="promise_in_bounds")
+            return total + outcome.probability.astype(values.dtype) * next_values
+
+        start = jnp.zeros((self.num_actions, self.num_states), values.dtype)
+        return jax.lax.fori_loop(0, self.num_events, add, start).T
 
     def block(self, begin: jax.Array, size: int) -> "FunctionalTransitions":
         """Transitions of the `size` states from `begin` on, into all states."""

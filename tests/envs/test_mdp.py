@@ -61,9 +61,9 @@ def test_conversions_return_to_where_they_began():
     mdp = textbook.garnet(12, 3, 4)
     again = envs.to_fanout(envs.to_dense(mdp))
     before, after = mdp.transitions, again.transitions
-    order = np.argsort(before.successor, axis=-1)
-    np.testing.assert_array_equal(after.successor, np.take_along_axis(np.asarray(before.successor), order, -1))
-    np.testing.assert_allclose(after.probability, np.take_along_axis(np.asarray(before.probability), order, -1))
+    order = np.argsort(before.successor, axis=0)
+    np.testing.assert_array_equal(after.successor, np.take_along_axis(np.asarray(before.successor), order, 0))
+    np.testing.assert_allclose(after.probability, np.take_along_axis(np.asarray(before.probability), order, 0))
 
 
 GOOD = [[[0.5, 0.5]], [[0.0, 1.0]]]
@@ -127,7 +127,7 @@ def test_computed_processes_vmap_over_their_parameters():
 
 
 def test_garnet_leads_to_different_states_all_alike():
-    successor = np.asarray(textbook.garnet(8, 500, 3).transitions.successor)
+    successor = np.asarray(textbook.garnet(8, 500, 3).transitions.successor).T
     assert all(len(set(row)) == 3 for row in successor.reshape(-1, 3).tolist())
     counts = np.bincount(successor.ravel(), minlength=8)
     assert scipy.stats.chisquare(counts).pvalue > 1e-4

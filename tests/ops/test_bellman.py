@@ -23,7 +23,7 @@ def test_bounds_hold_for_any_values(seed):
     with jax.enable_x64():
         mdp = textbook.garnet(30, 1, 4, seed=seed)
         chain = np.zeros((30, 30))
-        successor, probability = mdp.transitions.successor[:, 0], mdp.transitions.probability[:, 0]
+        successor, probability = mdp.transitions.successor.T[:, 0], mdp.transitions.probability.T[:, 0]
         np.add.at(chain, (np.arange(30)[:, None], np.asarray(successor)), np.asarray(probability))
         exact = np.linalg.solve(np.eye(30) - 0.9 * chain, np.asarray(mdp.reward)[:, 0])
         values = 10 * jax.random.normal(jax.random.key(seed), (30,))

@@ -88,10 +88,10 @@ def predecessors(mdp: Any) -> jax.Array:
     """
     transitions: Any = to_fanout(mdp).transitions
     successor, possible = np.asarray(transitions.successor), np.asarray(transitions.probability) > 0
-    origin = np.broadcast_to(np.arange(len(successor))[:, None, None], successor.shape)
+    origin = np.broadcast_to(np.arange(mdp.num_states), successor.shape)
     pairs = np.unique(np.stack([successor[possible], origin[possible]], -1), axis=0)  # sorted by successor
-    counts = np.bincount(pairs[:, 0], minlength=len(successor))
+    counts = np.bincount(pairs[:, 0], minlength=mdp.num_states)
     column = np.arange(len(pairs)) - np.repeat(np.cumsum(counts) - counts, counts)
-    table = np.tile(np.arange(len(successor))[:, None], (1, max(1, counts.max())))
+    table = np.tile(np.arange(mdp.num_states)[:, None], (1, max(1, counts.max())))
     table[pairs[:, 0], column] = pairs[:, 1]
     return jnp.asarray(table, jnp.int32)

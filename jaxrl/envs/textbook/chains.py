@@ -121,7 +121,8 @@ def garnet(num_states: int, num_actions: int, num_successors: int, seed: int = 0
       ValueError: if K is more than S.
 
     Example:
-      >>> garnet(10, 2, 3).transitions.successor.shape
+      >>> mdp = garnet(10, 2, 3)
+      >>> mdp.num_states, mdp.num_actions, mdp.transitions.num_terms
       (10, 2, 3)
 
     Source: Bhatnagar et al. (2009), Natural Actor-Critic Algorithms, section 6 (GARNET); sampling without replacement:
