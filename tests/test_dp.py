@@ -178,6 +178,24 @@ def test_a_tolerance_that_float32_cannot_prove_is_refused_with_the_smallest():
     assert bool(solve(mdp, 0.99, smallest).converged)
 
 
+def test_float32_sweeps_under_a_float64_certificate():
+    # What float32 proves of itself is far from what it has found: one float64 sweep from its relative values tells.
+    single = jaxrl.ValueIteration(textbook.garnet(300, 4, 5), discount=0.99)
+    with pytest.raises(ValueError, match="float32 rounds too coarsely"):
+        jaxrl.solve(single, tolerance=1e-4)
+    key = jax.random.key(0)
+    rough, _ = jaxrl.run(single, single.init(key), jax.random.key(1), 100)
+    with jax.enable_x64():
+        mdp = textbook.garnet(300, 4, 5)
+        double = jaxrl.ValueIteration(mdp, discount=0.99, values=rough.backup)
+        solution = jaxrl.solve(double, tolerance=1e-4, max_updates=0)
+        assert_certified(solution, exact_values(mdp, 0.99), 1e-4)
+        assert int(solution.num_updates) == 0
+        warm, cold = (jaxrl.solve(d, tolerance=1e-8) for d in (double, double.replace(values=None)))
+        assert int(warm.num_updates) < 0.6 * int(cold.num_updates)
+    assert rough.backup.dtype == jnp.float32 and jnp.zeros(()).dtype == jnp.float32
+
+
 def test_too_few_updates_warn_and_say_what_is_proved():
     with pytest.warns(UserWarning, match="not converged: after 3 updates"):
         solution = solve(textbook.gridworld_5x5(), 0.9, 1e-4, max_updates=3)
@@ -209,7 +227,7 @@ def test_check_every_changes_only_when_it_looks():
 
 
 def test_a_discount_of_one_is_refused():
-    with pytest.raises(ValueError, match=r"discount=1\.0 must be in \[0, 1\)"):
+    with pytest.raises(ValueError, match=r"discount=1\.0 must be in \[0, 1\); .* StochasticShortestPath"):
         solve(textbook.gridworld_4x4(), 1.0, 1e-3)
 
 

@@ -9,6 +9,7 @@ import scipy.stats
 
 import jaxrl
 from jaxrl import envs
+from tests.helpers import policy_values
 
 
 def enumerated(name, **options):
@@ -62,8 +63,11 @@ def test_frozen_lake_with_its_time_limit(map_name, horizon, value):
 
 def test_frozen_lake_of_the_random_policy_and_without_chance():
     with jax.enable_x64():
-        mdp, _ = enumerated("FrozenLake-misc")
-        np.testing.assert_allclose(value_of(mdp, uniform(mdp), 0.99), 0.0123561373, atol=1e-9)
+        for size, long, discounted_value in (("4x4", 0.0139397962, 0.0123561373), ("8x8", 0.0019037133, 0.0010996148)):
+            mdp, _ = enumerated("FrozenLake-misc", map_name=size)
+            for discount, value in ((1.0, long), (0.99, discounted_value)):
+                random = np.asarray(mdp.start) @ policy_values(mdp, uniform(mdp), discount)
+                np.testing.assert_allclose(random, value, atol=1e-10)
         mdp, _ = enumerated("FrozenLake-misc", is_slippery=False)
         np.testing.assert_allclose(start_value(mdp, discounted(mdp, 0.99)), 0.99**5, atol=1e-9)
 
@@ -106,6 +110,9 @@ def test_four_rooms():
         np.testing.assert_allclose(value_of(mdp, uniform(mdp), 0.99), 0.0530956157, atol=1e-9)
         steps = mdp.replace(reward=-jnp.ones_like(mdp.reward))
         np.testing.assert_allclose(start_value(mdp, undiscounted(steps)), -26.71049416, atol=1e-7)
+        certain, _ = enumerated("FourRooms-misc", fail_prob=0.0)
+        steps = certain.replace(reward=-jnp.ones_like(certain.reward))
+        np.testing.assert_allclose(start_value(certain, undiscounted(steps)), -14, atol=1e-9)
 
 
 def test_catch():
@@ -114,14 +121,22 @@ def test_catch():
         np.testing.assert_allclose(start_value(mdp, undiscounted(mdp)), 1.0, atol=1e-9)
         np.testing.assert_allclose(start_value(mdp, discounted(mdp, 0.99)), 0.9227446944, atol=1e-9)
         np.testing.assert_allclose(value_of(mdp, uniform(mdp), 0.99), -0.5536468, atol=1e-6)
+        random = np.asarray(mdp.start) @ policy_values(mdp, uniform(mdp))
+        np.testing.assert_allclose(random, -0.6, atol=1e-9)
 
 
-@pytest.mark.parametrize(("size", "value"), [(8, 0.9224084347), (10, 0.9039554550), (20, 0.8170639707)])
-def test_deep_sea(size, value):
+@pytest.mark.parametrize(
+    ("size", "value", "random"),
+    [(8, 0.9224084347, -0.00109375), (10, 0.9039554550, -0.0040234375), (20, 0.8170639707, None)],
+)
+def test_deep_sea(size, value, random):
     with jax.enable_x64():
         mdp, _ = enumerated("DeepSea-bsuite", size=size)
         np.testing.assert_allclose(start_value(mdp, undiscounted(mdp)), 0.99, atol=1e-6)
         np.testing.assert_allclose(start_value(mdp, discounted(mdp, 0.99)), value, atol=1e-6)
+        if random is not None:
+            found = np.asarray(mdp.start) @ policy_values(mdp, uniform(mdp))
+            np.testing.assert_allclose(found, random, atol=1e-6)
 
 
 def test_chains():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import jaxrl
-from jaxrl import envs
+from jaxrl import envs, ops
 from jaxrl.algorithms.dp import gmres_values
 from jaxrl.envs import textbook
 from tests.helpers import policy_values
@@ -53,7 +53,22 @@ def test_gridworld_5x5_of_the_random_policy():
 
 
 GAMBLER = {
-    0.4: {1: 0.0020656248, 10: 0.0434634975, 25: 0.16, 37: 0.2464887913, 50: 0.4, 51: 0.4030984372, 99: 0.9643329672},
+    0.4: {
+        1: 0.0020656248,
+        10: 0.0434634975,
+        12: 0.0576591942,
+        13: 0.0652393749,
+        25: 0.16,
+        37: 0.2464887913,
+        38: 0.2578590623,
+        50: 0.4,
+        51: 0.4030984372,
+        62: 0.4864887913,
+        63: 0.4978590623,
+        75: 0.64,
+        76: 0.6446476557,
+        99: 0.9643329672,
+    },
     0.25: {25: 0.0625, 50: 0.25, 75: 0.4375, 99: 0.8379723929},
     0.55: {1: 1 - 0.45 / 0.55, 50: 0.9999560992},
 }
@@ -140,6 +155,20 @@ def test_windy_gridworld_with_exploration():
     np.testing.assert_allclose(epsilon_soft_value(textbook.windy_gridworld(9), 0.1, 30), -8.167, atol=5e-4)
 
 
+def exploring_value(mdp, epsilon, state, first):
+    """Value of the ε-greedy policy of the exact action values; ties go to the first action, or share alike."""
+    q = np.asarray(mdp.q_values(undiscounted(mdp).values, 1.0)).round(9)
+    best = np.eye(q.shape[1])[q.argmax(-1)] if first else np.asarray(ops.greedy(jnp.asarray(q)))
+    return policy_values(mdp, (1 - epsilon) * best + epsilon / q.shape[1])[state]
+
+
+def test_exploration_around_the_best_actions():
+    np.testing.assert_allclose(exploring_value(textbook.windy_gridworld(), 0.1, 30, False), -17.0533, atol=5e-5)
+    for epsilon, first, shared in ((0.1, -45.803, -50.800), (0.05, -28.811, -29.893), (0.01, -16.067, -16.105)):
+        np.testing.assert_allclose(exploring_value(textbook.cliff_walking(), epsilon, 36, True), first, atol=5e-4)
+        np.testing.assert_allclose(exploring_value(textbook.cliff_walking(), epsilon, 36, False), shared, atol=5e-4)
+
+
 @pytest.mark.parametrize(("discount", "value"), [(0.99, -12.247898), (0.9, -7.458134)])
 def test_cliff_walking_discounted(discount, value):
     np.testing.assert_allclose(discounted(textbook.cliff_walking(), discount).values[36], value, atol=1e-6)
@@ -156,6 +185,9 @@ def test_cliff_walking_is_gymnasiums():
     np.testing.assert_allclose(
         discounted(theirs, 0.9).values[:48], discounted(textbook.cliff_walking(), 0.9).values[:48], atol=1e-9
     )
+    slippery = envs.from_gymnasium(gymnasium.make("CliffWalking-v1", is_slippery=True).unwrapped.P)
+    np.testing.assert_allclose(undiscounted(slippery).values[36], -64.7092, atol=5e-5)
+    np.testing.assert_allclose(discounted(slippery, 0.99).values[36], -46.3527, atol=5e-5)
 
 
 def test_taxi():
@@ -205,6 +237,12 @@ def test_small_fixtures_of_other_books():
     two = envs.from_arrays([[[0.5, 0.5], [0, 1]], [[0.8, 0.2], [0.1, 0.9]]], [[5, 10], [-1, 2]])
     np.testing.assert_allclose(discounted(two, 0.9).values, [42.4418605, 36.0465116], atol=1e-6)
     np.testing.assert_allclose(discounted(two, 0.99).values, [392.2991071, 386.1607143], atol=1e-6)
+    grow, cut = [[0.1, 0.9, 0], [0.1, 0, 0.9], [0.1, 0, 0.9]], [[1, 0, 0]] * 3
+    forest = envs.from_arrays(np.stack([grow, cut], 1), [[0, 0], [0, 1], [4, 2]])
+    for discount, values in ((0.9, [26.244, 29.484, 33.484]), (0.96, [74.6496, 78.1056, 82.1056])):
+        solution = discounted(forest, discount)
+        np.testing.assert_allclose(solution.values, values, atol=1e-9)
+        assert solution.policy.tolist() == [0, 0, 0]
     storm = envs.from_arrays([[[0, 0.9, 0.1]], [[0.9, 0, 0.1]], [[0, 0, 1]]], [[-10], [-10], [0]], terminal=[0, 0, 1])
     np.testing.assert_allclose(undiscounted(storm).values[:2], -100, atol=1e-9)
 

@@ -22,6 +22,17 @@ class ValueIteration:
     a block for each state is the in-place method of the textbook. Values are then not relative, and each update is
     followed by a plain sweep, which proves the bounds: it pays where episodes end, not at discounts near one.
 
+    Where float32 cannot prove what it has found, go on from its values in float64; `max_updates=0` makes one sweep, the
+    certificate, and no other:
+
+      >>> import jax, jaxrl
+      >>> single = jaxrl.ValueIteration(jaxrl.envs.textbook.garnet(300, 4, 5))
+      >>> rough, _ = jaxrl.run(single, single.init(jax.random.key(0)), jax.random.key(1), 100)
+      >>> with jax.enable_x64():
+      ...     double = jaxrl.ValueIteration(jaxrl.envs.textbook.garnet(300, 4, 5), values=rough.backup)
+      ...     bool(jaxrl.solve(double, tolerance=1e-4, max_updates=0).converged)
+      True
+
     Args:
       mdp: the process, in any layout.
       num_blocks: of states; 1 is the Jacobi method.
