@@ -14,8 +14,8 @@ import numpy as np
 import tyro
 
 from benchmarks import machine, results
-from benchmarks.dynamic_programming import in_turn, timed
 from benchmarks.results import Result, Side
+from benchmarks.timing import in_turn, timed
 
 DENSE_STATES = (4000, 5600, 8000, 11_000, 13_000)
 FANOUT_STATES = (8_000_000, 12_000_000, 16_000_000, 24_000_000, 32_000_000)

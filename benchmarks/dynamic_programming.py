@@ -1,19 +1,16 @@
-"""How fast are processes solved, next to quantecon and SciPy, and how far is a sweep from what the memory allows?
+"""How fast are processes solved, next to quantecon, jaxdp, mdpax and SciPy, and what does the memory allow?
 
 Sweeps: a dense sweep next to the best float32 matrix-vector product of this machine, and a fan-out sweep next to one
 by SciPy's CSR matrices and to the machine's own rate of gathers. Solves: seconds to values within 1e-4, proved (ours)
-or promised (quantecon), of one Garnet process at several discounts, and of 1024 small ones. One process of ten million
-states in the functional layout, in a child process that reports its peak of memory.
+or promised (theirs), of a Garnet process at several discounts, of FrozenLake on a large random map, and of 1024 small
+processes. One process of ten million states in the functional layout, in a child process that reports its peak of
+memory.
 """
 
 import dataclasses
-import json
 import pathlib
 import resource
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,11 +20,19 @@ import tyro
 from benchmarks import machine, results
 from benchmarks.exact import best_values
 from benchmarks.peers import Worker, default_cache, find_python
+from benchmarks.processes import arrays, frozen_lake, solve_inventory
 from benchmarks.results import Result, Side
+from benchmarks.timing import in_turn, timed
 from benchmarks.workers.configuration import Configuration
 
 TOLERANCE = 1e-4
-METHODS = {"VI": "value_iteration", "MPI": "modified_policy_iteration", "PI": "policy_iteration"}
+METHODS = {
+    "quantecon VI": ("quantecon", "value_iteration"),
+    "quantecon MPI": ("quantecon", "modified_policy_iteration"),
+    "quantecon PI": ("quantecon", "policy_iteration"),
+    "jaxdp VI": ("jaxdp, mdpax", "jaxdp"),
+    "mdpax VI": ("jaxdp, mdpax", "mdpax"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,34 +46,13 @@ class Options:
     """Of the single process, with 8 actions and 5 successors each."""
     batch: int = 1024
     """Processes of 64 states, 4 actions and 3 successors, solved together."""
+    lake: int = 32
+    """Rows and columns of FrozenLake's random map."""
     huge: int = 10_000_000
     """States of the functional process; 0 leaves it out."""
     cache: pathlib.Path | None = None
     """Where the peer's environment is kept."""
     results: pathlib.Path = results.RESULTS
-
-
-def in_turn(functions: dict[str, Callable[[], float]], repetitions: int) -> dict[str, list[float]]:
-    """Seconds of each function, in turn, after a warm-up of each."""
-    seconds: dict[str, list[float]] = {name: [] for name in functions}
-    for repetition in range(repetitions + 1):
-        for name, function in functions.items():
-            spent = function()
-            if repetition:
-                seconds[name].append(spent)
-    return seconds
-
-
-def timed(function: Callable[..., Any], *arguments: Any) -> Callable[[], float]:
-    """A function that runs another one to its end and gives the seconds."""
-    import jax
-
-    def run() -> float:
-        start = time.perf_counter()
-        jax.block_until_ready(function(*arguments))
-        return time.perf_counter() - start
-
-    return run
 
 
 def sweeps(repetitions: int) -> dict[str, dict[str, list[float]]]:
@@ -136,7 +120,9 @@ def sweeps(repetitions: int) -> dict[str, dict[str, list[float]]]:
     return measured | {"fan-out": in_turn(sparse, repetitions)}
 
 
-def solves(options: Options, worker: Worker, mdps: list[Any], discount: float) -> dict[str, dict[str, list[float]]]:
+def solves(
+    options: Options, workers: dict[str, Worker], mdps: list[Any], discount: float
+) -> dict[str, dict[str, list[float]]]:
     """Seconds to 1e-4 and the largest true error of every solver, of all processes together."""
     import jax
     import jax.numpy as jnp
@@ -146,9 +132,8 @@ def solves(options: Options, worker: Worker, mdps: list[Any], discount: float) -
     from jaxrl.algorithms.dp import SweptValues
 
     dense: list[Any] = [envs.to_dense(mdp) for mdp in mdps]
-    transition = np.stack([np.asarray(mdp.transitions.probability) for mdp in dense])
-    reward = np.stack([np.asarray(mdp.reward) for mdp in dense])
-    exact = np.stack([best_values(*pair, discount) for pair in zip(transition, reward, strict=True)])
+    held = [arrays(mdp) for mdp in mdps]
+    exact = np.stack([best_values(each["transition"], each["reward"], discount) for each in held])
     errors: dict[str, list[float]] = {}
 
     def ours(kind: Any, layout: list[Any], **fields: Any) -> Callable[[], float]:
@@ -165,10 +150,12 @@ def solves(options: Options, worker: Worker, mdps: list[Any], discount: float) -
         functions[name] = timed(solve, stacked)
         return functions[name]
 
-    def theirs(method: str) -> Callable[[], float]:
+    def theirs(name: str) -> Callable[[], float]:
+        library, method = METHODS[name]
+
         def run() -> float:
-            answer = worker.ask("solve", method=METHODS[method], discount=discount, tolerance=TOLERANCE)
-            errors[f"quantecon {method}"] = [float(np.abs(np.asarray(answer["values"]) - exact).max())]
+            answer = workers[library].ask("solve", method=method, discount=discount, tolerance=TOLERANCE)
+            errors[name] = [float(np.abs(np.asarray(answer["values"]) - exact).max())]
             return answer["seconds"]
 
         return run
@@ -178,55 +165,15 @@ def solves(options: Options, worker: Worker, mdps: list[Any], discount: float) -
         ours(jaxrl.ValueIteration, layout)
         ours(jaxrl.PolicyIteration, layout, evaluate=SweptValues(10))
     with tempfile.NamedTemporaryFile(suffix=".npz") as file:
-        np.savez(file, reward=reward, transition=transition)
+        np.savez(file, allow_pickle=False, **{name: np.stack([each[name] for each in held]) for name in held[0]})
         file.flush()
-        worker.ask("load", path=file.name)
-        # Value iteration takes some 1 / (1-γ) log sweeps there: hours at 0.9999.
-        functions |= {f"quantecon {m}": theirs(m) for m in METHODS if m != "VI" or discount <= 0.99}
+        for worker in workers.values():
+            worker.ask("load", path=file.name)
+        # Their value iteration takes some 1 / (1-γ) log sweeps: hours at 0.9999. mdpax compiles for each process.
+        asked = [m for m in METHODS if "VI" not in m or discount <= 0.99]
+        functions |= {m: theirs(m) for m in asked if m != "mdpax VI" or len(mdps) == 1}
         seconds = in_turn(functions, options.repetitions)
     return {name: {"seconds": seconds[name], "error": errors[name]} for name in functions}
-
-
-HUGE = """
-import json, resource, sys, time
-import jax
-with jax.enable_x64():
-    from benchmarks.dynamic_programming import inventory
-    import jaxrl
-    mdp = inventory(int(sys.argv[1]))
-    start = time.perf_counter()
-    solution = jax.block_until_ready(jaxrl.solve(jaxrl.ValueIteration(mdp, discount=0.99), 5e-3))
-    seconds = time.perf_counter() - start
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1024 if sys.platform != "darwin" else 1)
-width = float((solution.upper - solution.lower).max())
-print(json.dumps({"seconds": seconds, "peak": peak, "width": width, "sweeps": int(solution.num_updates)}))
-"""
-
-
-def inventory(states: int) -> Any:
-    """A stock of up to `states` - 1: four orders, four demands, holding costs; nothing is materialized but rewards."""
-    import jax.numpy as jnp
-
-    from jaxrl import envs
-
-    def outcome(params: Any, stock: Any, order: Any, event: Any) -> envs.Outcome:
-        ordered = order * params["lot"]
-        have = jnp.minimum(stock + ordered, states - 1)
-        left = jnp.maximum(have - params["demand"][event], 0)
-        sold, scale = have - left, 1.0 / states
-        reward = scale * (10.0 * sold - 6.0 * ordered - 0.1 * left)
-        return envs.Outcome(left, reward, params["probability"][event])
-
-    demand = jnp.asarray([0, states // 100, states // 30, states // 16], jnp.int32)
-    params = {"lot": states // 40, "demand": demand, "probability": jnp.asarray([0.1, 0.4, 0.3, 0.2])}
-    return envs.from_function(outcome, (states, 4, 4), params)
-
-
-def huge(states: int) -> dict[str, float]:
-    """Solve the functional process in a child process."""
-    command = [sys.executable, "-c", HUGE, str(states)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=results.ROOT)
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def measure(options: Options) -> Result:
@@ -245,8 +192,11 @@ def measure(options: Options) -> Result:
     for what, measured in sweeps(options.repetitions).items():
         show(f"{what} sweep", measured)
         measurements |= {f"sweep, {what}: {name}": seconds for name, seconds in measured.items()}
-    python = find_python("quantecon", {}, options.cache or default_cache())
-    worker = Worker("quantecon", python, Configuration())
+    cache = options.cache or default_cache()
+    workers = {
+        name: Worker(name, find_python(name, {}, cache), Configuration())
+        for name in {lib for lib, _ in METHODS.values()}
+    }
     with jax.enable_x64():
         problems = {
             f"{options.states} states, γ={discount:g}": ([envs.textbook.garnet(options.states, 8, 5)], discount)
@@ -254,19 +204,23 @@ def measure(options: Options) -> Result:
         }
         small = [envs.textbook.garnet(64, 4, 3, seed) for seed in range(options.batch)]
         problems[f"{options.batch} of 64 states, γ=0.99"] = (small, 0.99)
+        lake = [frozen_lake(options.lake)]
+        for discount in (0.99, 0.9999):
+            problems[f"FrozenLake {options.lake} × {options.lake}, γ={discount:g}"] = (lake, discount)
         for what, (mdps, discount) in problems.items():
-            measured = solves(options, worker, mdps, discount)
+            measured = solves(options, workers, mdps, discount)
             show(what, measured)
             for name, values in measured.items():
                 measurements |= {f"{what}: {name}: {key}": numbers for key, numbers in values.items()}
-    theirs = worker.ask("describe")
-    worker.close()
+    versions = machine.versions()
+    for name, worker in workers.items():
+        versions |= {f"{k} of {name}": v for k, v in worker.ask("describe")["versions"].items()}
+        worker.close()
     if options.huge:
-        answer = huge(options.huge)
+        answer = solve_inventory(options.huge)
         print(f"{options.huge:,} states: {answer}", flush=True)
         measurements |= {f"{options.huge} states, functional: {key}": [value] for key, value in answer.items()}
     measurements["peak memory of this process, bytes"] = [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024]
-    versions = machine.versions() | {f"quantecon's {k}": v for k, v in theirs["versions"].items()}
     return Result(
         name="dynamic_programming",
         command=results.command_line("benchmarks.dynamic_programming", options, omit=("cache", "results")),

@@ -9,6 +9,20 @@ def policy_values(transition: np.ndarray, reward: np.ndarray, policy: np.ndarray
     return np.linalg.solve(matrix, (policy * reward).sum(-1))
 
 
+def projected_bellman_error(
+    transition: np.ndarray,
+    reward: np.ndarray,
+    policy: np.ndarray,
+    discount: float,
+    features: np.ndarray,
+    weights: np.ndarray,
+) -> float:
+    """Root mean square over states of the Bellman error of values `features @ weights`, projected on the features."""
+    error = (policy * reward).sum(-1) - features @ weights
+    error += discount * np.einsum("sa,sat->st", policy, transition) @ (features @ weights)
+    return float(np.sqrt(np.mean((features @ np.linalg.pinv(features) @ error) ** 2)))
+
+
 def best_values(transition: np.ndarray, reward: np.ndarray, discount: float) -> np.ndarray:
     """v* `[S]` by policy iteration; an action is changed only for one that is better by more than rounding."""
     states, actions = np.arange(len(reward)), reward.argmax(1)

@@ -40,7 +40,13 @@ LIBRARIES = {
     "sb3": Library("benchmarks.workers.sb3_ppo", "stable-baselines3", slow=True),
     "sbx": Library("benchmarks.workers.sbx_ppo", "stable-baselines3", slow=True),
     "quantecon": Library("benchmarks.workers.quantecon_dp", "quantecon"),
+    "jaxdp, mdpax": Library("benchmarks.workers.jax_dp", "jax-solvers"),
 }
+
+
+MDPAX_NEEDS = ["hydra-core==1.3.8", "jaxtyping==0.3.11", "loguru==0.7.3", "numpyro==0.22.0", "orbax-checkpoint==0.12.8"]
+ALONE = {"jax-solvers": ["mdpax==0.2.2"]}
+"""Packages without what they declare: on Linux mdpax asks for JAX with CUDA."""
 
 
 def requirements(environment: str) -> list[str]:
@@ -50,6 +56,7 @@ def requirements(environment: str) -> list[str]:
         # rejax declares gymnax>=0.0.9 but unpacks five values from `step`, which gymnax 1.0 made six.
         "rejax": ["rejax==0.1.3", "gymnax==0.0.9", jax],
         "quantecon": ["quantecon==0.11.4"],
+        "jax-solvers": ["jaxdp==0.4.0", *MDPAX_NEEDS, jax],
         "stable-baselines3": ["torch==2.13.0", "stable-baselines3==2.9.2", "sbx-rl==0.28.0", jax],
     }[environment]
 
@@ -72,17 +79,20 @@ def create_environment(environment: str, cache: pathlib.Path) -> pathlib.Path:
     Raises:
       subprocess.CalledProcessError: if pip cannot resolve or download the requirements.
     """
-    wanted = requirements(environment)
+    wanted, alone = requirements(environment), ALONE.get(environment, [])
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     directory = cache / f"{environment}-{version}"
     python = directory / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     complete = directory / "requirements.txt"
-    if complete.exists() and complete.read_text().splitlines() == wanted:
+    if complete.exists() and complete.read_text().splitlines() == wanted + alone:
         return python
     print(f"creating the environment of {environment}: {' '.join(wanted)}", flush=True)
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(directory)], check=True)
-    subprocess.run([str(python), "-m", "pip", "install", "--quiet", *wanted], check=True)
-    complete.write_text("\n".join(wanted) + "\n")  # last: an interrupted installation is not reused
+    pip = [str(python), "-m", "pip", "install", "--quiet"]
+    subprocess.run([*pip, *wanted], check=True)
+    if alone:
+        subprocess.run([*pip, "--no-deps", *alone], check=True)
+    complete.write_text("\n".join(wanted + alone) + "\n")  # last: an interrupted installation is not reused
     return python
 
 

@@ -130,7 +130,7 @@ def tabular_table(result: Result | None) -> str:
                 f"{row['discount']:g}",
                 f"{row['steps']:,}",
                 spread(numbers["scores"], ".2%"),
-                f"{row['kind']} {BOUNDS[row['kind']]:.0%}",
+                f"{row['kind']} {BOUNDS[row['kind']]:.0%}".removesuffix(" inf%"),
                 f"{numbers['steps_per_second'][0]:,.0f}",
                 f"`{result.command}`",
             ]
@@ -139,7 +139,8 @@ def tabular_table(result: Result | None) -> str:
     note = (
         f"Median over {seeds} seeds [quartiles], by linear solves, no rollouts. Control: loss of the greedy policy "
         "relative to the best value, averaged over the starts. Prediction: RMS error over all states relative to the "
-        "range of values. Steps: of each seed; steps/s: of all seeds together."
+        "range of values. Baird's example: projected Bellman error relative to that of the book's first weights; "
+        "semi-gradient TD must diverge. Steps: of each seed; steps/s: of all seeds together."
     )
     return render(header, rows) + "\n" + note + "\n" + device_line(result) + "\n"
 

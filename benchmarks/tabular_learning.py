@@ -1,155 +1,29 @@
 """How well does every tabular learner learn? Scored against the exact process, not by rollouts.
 
 Control: (v* - v_π) / |v*|, both exact, averaged over the states in which episodes begin, of the greedy policy that was
-learned. Prediction: root mean square error against the exact v_π, over the range of v_π. Both by linear solves in
-float64. The median over seeds counts.
+learned. Prediction: root mean square error against the exact v_π, over the range of v_π. On Baird's example: projected
+Bellman error over that of the first weights. All by linear solves in float64. The median over seeds counts.
 """
 
 import dataclasses
 import pathlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import tyro
 
 from benchmarks import machine, results
-from benchmarks.exact import best_values, policy_values
+from benchmarks.exact import best_values, policy_values, projected_bellman_error
 from benchmarks.results import Result, Side
+from benchmarks.tabular_rows import Row, rows
 
-BOUNDS = {"control": 0.01, "prediction": 0.05}
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One learner on one problem."""
-
-    problem: str
-    steps: int
-    """Environment steps of each seed."""
-    discount: float
-    make: Callable[..., Any]
-    """Function of (env, env_params, discount) that gives the learner."""
-    kind: str = "control"
-    options: dict[str, Any] = dataclasses.field(default_factory=dict)
-    """Of the environment."""
-
-
-def rows() -> dict[str, Row]:
-    """All learners; the names are the table's."""
-    import jax.numpy as jnp
-
-    import jaxrl
-    from jaxrl import envs, ops
-
-    lake, cliff, grid, walk = "FrozenLake-misc", "CliffWalking", "Gridworld4x4", "RandomWalk"
-    nineteen = {"num_states": 19, "rewards": (-1.0, 1.0)}
-    dry = {"is_slippery": False}
-    many: dict[str, Any] = dict(num_envs=16, num_steps=250)
-
-    def learner(kind: Any, **fields: Any) -> Callable[..., Any]:
-        return lambda env, params, discount: kind(env, params, discount=discount, **fields)
-
-    def starts_everywhere(env: Any, params: Any, discount: float) -> Any:
-        mdp, _ = envs.enumerate_environment(env, params)
-        options: dict[str, Any] = dict(
-            num_envs=64, num_steps=100, exploring_starts=True, epsilon=0.0, first_visit=False
-        )
-        return jaxrl.MonteCarlo(
-            envs.TabularEnvironment(), dataclasses.replace(mdp, start=None), discount=discount, **options
-        )
-
-    def walked(kind: Any, **fields: Any) -> Callable[..., Any]:
-        return lambda env, params, discount: kind(env, params, _one_hot_21, discount=discount, **fields)
-
-    def off_policy(kind: Any, **fields: Any) -> Callable[..., Any]:
-        def make(env: Any, params: Any, discount: float) -> Any:
-            target, uniform = _mostly_right(params), jnp.full(params.reward.shape, 0.25)
-            if kind is jaxrl.GradientTD:
-                return kind(env, params, _one_hot_16, target, uniform, discount=discount, **fields)
-            return kind(env, params, policy=target, behavior=uniform, discount=discount, **fields)
-
-        return make
-
-    def control(kind: Any, **fields: Any) -> Row:
-        chosen = dict(epsilon=0.3, learning_rate=0.5) | many | fields
-        return Row(lake, 2_000_000, 0.99, learner(kind, **chosen))
-
-    def prediction(steps: int, make: Callable[..., Any]) -> Row:
-        return Row(walk, steps, 1.0, make, "prediction", nineteen)
-
-    planning: dict[str, Any] = dict(num_plans=20, learning_rate=0.5, epsilon=0.1, num_steps=500)
-    return {
-        "Q-learning": control(jaxrl.QLearning),
-        "double Q-learning": control(jaxrl.DoubleQLearning, epsilon=1.0, learning_rate=0.2),
-        "Sarsa": control(jaxrl.Sarsa),
-        "Expected Sarsa": control(jaxrl.Sarsa, next_value=ops.expected_value),
-        "4-step Sarsa": control(jaxrl.Sarsa, num_backup_steps=4, epsilon=1.0, learning_rate=0.2),
-        "Sarsa(λ)": control(jaxrl.SarsaLambda, lambda_=0.7),
-        "Watkins's Q(λ)": control(jaxrl.SarsaLambda, lambda_=0.7, next_value=ops.max_value, watkins=True),
-        "Monte Carlo, ε-soft": Row(
-            lake, 2_000_000, 0.99, learner(jaxrl.MonteCarlo, num_envs=64, epsilon=0.5), options=dry
-        ),
-        "Monte Carlo, ε-soft, slipping": Row(
-            lake, 20_000_000, 0.99, learner(jaxrl.MonteCarlo, num_envs=256, epsilon=0.3, learning_rate=0.002)
-        ),
-        "Monte Carlo, exploring starts": Row(lake, 2_000_000, 0.99, starts_everywhere, options=dry),
-        "off-policy Monte Carlo": Row(
-            lake, 2_000_000, 0.99, learner(jaxrl.OffPolicyMonteCarlo, num_envs=64), options=dry
-        ),
-        "Dyna-Q": Row(cliff, 10_000, 0.95, learner(jaxrl.DynaQ, **planning)),
-        "prioritized sweeping": Row(cliff, 10_000, 0.95, learner(jaxrl.PrioritizedSweeping, **planning)),
-        "TD(0)": prediction(200_000, learner(jaxrl.Sarsa, learning_rate=0.1, **many)),
-        "4-step TD": prediction(200_000, learner(jaxrl.Sarsa, num_backup_steps=4, learning_rate=0.1, **many)),
-        "TD(λ)": prediction(200_000, learner(jaxrl.SarsaLambda, lambda_=0.8, learning_rate=0.1, **many)),
-        "true-online TD(λ)": prediction(200_000, walked(jaxrl.TrueOnlineTD, learning_rate=0.2, **many)),
-        "Monte Carlo, first visits": prediction(4_000_000, learner(jaxrl.MonteCarlo, num_steps=1000)),
-        "Monte Carlo, every visit": prediction(4_000_000, learner(jaxrl.MonteCarlo, num_steps=1000, first_visit=False)),
-        "off-policy Monte Carlo, weighted": Row(
-            grid, 4_000_000, 0.9, off_policy(jaxrl.OffPolicyMonteCarlo, num_envs=64), "prediction"
-        ),
-        "off-policy Monte Carlo, ordinary": Row(
-            grid, 32_000_000, 0.9, off_policy(jaxrl.OffPolicyMonteCarlo, num_envs=64, weighted=False), "prediction"
-        ),
-        "semi-gradient TD(0), off policy": Row(
-            grid,
-            1_000_000,
-            0.9,
-            off_policy(jaxrl.GradientTD, learning_rate=0.5, correction_rate=0.0, **many),
-            "prediction",
-        ),
-        "TDC, off policy": Row(
-            grid,
-            1_000_000,
-            0.9,
-            off_policy(jaxrl.GradientTD, learning_rate=0.5, correction_rate=0.5, **many),
-            "prediction",
-        ),
-    }
+BOUNDS = {"control": 0.01, "prediction": 0.05, "projected error": 0.05, "divergence": np.inf}
 
 
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
-
-
-def _one_hot_21(state: Any) -> Any:
-    import jax
-
-    return jax.nn.one_hot(state, 21)
-
-
-def _one_hot_16(state: Any) -> Any:
-    import jax
-
-    return jax.nn.one_hot(state, 16)
-
-
-def _mostly_right(mdp: Any) -> Any:
-    """A policy that goes right or down with probability 0.4 each."""
-    import jax.numpy as jnp
-
-    return jnp.tile(jnp.array([0.1, 0.4, 0.4, 0.1]), (mdp.num_states, 1))
 
 
 def score(row: Row, learner: Any, mdp: Any, state: Any) -> float:
@@ -167,6 +41,13 @@ def score(row: Row, learner: Any, mdp: Any, state: Any) -> float:
         best = start @ best_values(transition, reward, row.discount)
         return float((best - start @ policy_values(transition, reward, policy, row.discount)) / abs(best))
     policy = np.ones(reward.shape) if mdp.num_actions == 1 else np.asarray(learner.policy, np.float64)
+    if row.kind in ("projected error", "divergence"):
+        features = np.asarray(learner.features(np.arange(mdp.num_states)), np.float64)
+        after, before = (
+            projected_bellman_error(transition, reward, policy, row.discount, features, np.asarray(w, np.float64))
+            for w in (state.weights, learner.weights)
+        )
+        return after / before
     alive = ~np.asarray(mdp.terminal)
     values = policy_values(transition, reward, policy, row.discount)[alive]
     found = np.asarray(state.weights) if hasattr(state, "weights") else (policy * np.asarray(state.q)).sum(-1)

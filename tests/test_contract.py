@@ -19,6 +19,7 @@ import pytest
 
 import jaxrl
 from jaxrl.algorithms.dp import predecessors
+from jaxrl.engine.train import split_run_key
 from tests.helpers import assert_trees_close, assert_trees_equal, compilations, readme_module, row, stack
 
 SMALL: dict[str, Any] = {
@@ -75,10 +76,14 @@ ALGORITHMS: dict[str, Callable[[], Any]] = {
 RUN_KEY = jax.random.key(7)
 
 
-@functools.partial(jax.jit, static_argnames="seed")
+@jax.jit
+def init_by_key(algorithm: Any, key: jax.Array) -> Any:
+    return algorithm.init(key)
+
+
 def init(algorithm: Any, seed: int = 0) -> Any:
     """The initial state, from a key of its own."""
-    return algorithm.init(jax.random.key(seed))
+    return init_by_key(algorithm, jax.random.key(seed))
 
 
 @dataclasses.dataclass
@@ -287,7 +292,9 @@ def test_check_accepts_it_and_names_the_field_that_cannot_work(case):
 
 
 def test_save_and_resume_equal_no_interruption(case: Case, tmp_path: pathlib.Path) -> None:
-    algorithm, key = case.algorithm, jax.random.key(11)
-    jaxrl.fit(algorithm, key, 2, out=tmp_path / "run", loggers=[])
+    algorithm = case.algorithm
+    jaxrl.fit(algorithm, jax.random.key(11), 2, out=tmp_path / "run", loggers=[])
     resumed = jaxrl.fit(algorithm, resume=tmp_path / "run", num_updates=3, loggers=[])
-    assert_trees_equal(resumed.state, jaxrl.train(algorithm, jax.random.key(11), 3)[0])
+    init_key, run_key = split_run_key(jax.random.key(11))  # as `train` does, by programs that are there already
+    whole, _ = jaxrl.run(algorithm, init_by_key(algorithm, init_key), run_key, 3)
+    assert_trees_equal(resumed.state, whole)

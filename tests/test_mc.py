@@ -59,6 +59,7 @@ CONSTANT = {  # α: mean RMS error after 10, 25, 50 and 100 episodes of 1000 run
 }
 
 
+@pytest.mark.slow
 def test_constant_steps_on_the_random_walk_are_the_books_curves():
     env, mdp = envs.make("RandomWalk")
     q = jnp.full((7, 1), 0.5).at[jnp.array([0, 6])].set(0.0)
@@ -81,6 +82,7 @@ def test_constant_steps_on_the_random_walk_are_the_books_curves():
     np.testing.assert_allclose(rms[:, np.array([9, 24, 49, 99])], list(CONSTANT.values()), rtol=0.08)
 
 
+@pytest.mark.slow
 def test_batches_of_episodes_td_errs_less_than_monte_carlo():
     # Figure 6.3: of the same episodes, presented until nothing changes, TD keeps what its Markov model predicts.
     env, mdp = envs.make("RandomWalk")
@@ -138,6 +140,7 @@ def test_an_episode_that_is_cut_goes_on_with_the_value_of_its_last_observation()
     assert metrics["episodes"] == 4
 
 
+@pytest.mark.slow
 def test_control_with_exploring_starts_finds_the_books_blackjack_policy():
     env, mdp = envs.make("Blackjack")
     alive = np.arange(200)
@@ -154,6 +157,7 @@ def stick_on_20():
     return jnp.asarray(jax.nn.one_hot((total < 20).astype(int), 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighted", [True, False])
 def test_importance_sampling_gives_the_value_of_the_other_policy(weighted):
     env, mdp = envs.make("Blackjack")
@@ -174,6 +178,7 @@ def test_importance_sampling_gives_the_value_of_the_other_policy(weighted):
     assert abs(float(q.mean()) + 0.2772042) < 4 * standard_error
 
 
+@pytest.mark.slow
 def test_weighted_importance_sampling_errs_less_at_first():
     env, mdp = envs.make("Blackjack")
     state_13 = (13 - 12) * 20 + 10 + 1
@@ -190,6 +195,7 @@ def test_weighted_importance_sampling_errs_less_at_first():
     assert errors[True] < 0.95 * errors[False]
 
 
+@pytest.mark.slow
 def test_off_policy_control_learns_the_greedy_policy():
     env, mdp = envs.make("Blackjack")
     learner = jaxrl.OffPolicyMonteCarlo(env, mdp, num_envs=512, num_steps=12, discount=1.0)

@@ -236,6 +236,7 @@ def projected_bellman_error(weights):
     return np.sqrt(np.mean((projection @ error) ** 2))
 
 
+@pytest.mark.slow
 def test_gradient_correction_keeps_bairds_weights_bounded():
     learn = jax.jit(
         jax.vmap(
@@ -256,6 +257,7 @@ def test_gradient_correction_keeps_bairds_weights_bounded():
     assert np.median([projected_bellman_error(w) for w in corrected]) < 0.3 * start
 
 
+@pytest.mark.slow
 def test_planning_learns_the_cliff_from_few_steps():
     # 3000 steps; without planning Q-learning is far from done.
     env, mdp = envs.make("CliffWalking")
@@ -304,6 +306,7 @@ WALK = {  # α: mean RMS error after 10, 25, 50 and 100 episodes of 1000 runs
 }
 
 
+@pytest.mark.slow
 def test_td_on_the_random_walk_is_the_books_curve():
     env, mdp = walk()
     truth = jnp.arange(1, 6) / 6
@@ -317,6 +320,7 @@ def test_td_on_the_random_walk_is_the_books_curve():
         np.testing.assert_allclose(after_episodes(rms, done, (10, 25, 50, 100)), expected, rtol=0.08)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n", "alpha", "expected"), [(1, 0.8, 0.346), (2, 0.6, 0.280), (4, 0.4, 0.267), (8, 0.2, 0.285), (16, 0.1, 0.328)]
 )
@@ -336,6 +340,7 @@ CLIFF = {  # mean return of episodes 100 to 500, and q of the start after them
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CLIFF)
 def test_online_returns_on_the_cliff_are_the_books_figure(name):
     make, expected, start = CLIFF[name]
@@ -350,6 +355,7 @@ def test_online_returns_on_the_cliff_are_the_books_figure(name):
     np.testing.assert_allclose(after_episodes(value, done, (500,)), start, atol=1.2)
 
 
+@pytest.mark.slow
 def test_double_q_learning_does_not_fall_for_the_maximum():
     env, mdp = envs.make("MaximizationBias")
     lefts = {}

@@ -25,6 +25,11 @@ def initialize(algorithm: Any, key: jax.Array, batched: bool) -> Any:
     return jax.vmap(one)(key) if batched else one(key)
 
 
+def one_update(algorithm: Any, state: Any, key: jax.Array) -> tuple[Any, Any]:
+    """The method as a function, by which a trace of it is found again."""
+    return algorithm.update(state, key)
+
+
 @functools.partial(jax.jit, static_argnames="longest", donate_argnames="state")
 def updates(
     algorithm: Any, state: Any, key: jax.Array, start: jax.Array, alive: jax.Array, num_updates: jax.Array, longest: int
@@ -44,7 +49,7 @@ def updates(
             state, metrics = algorithm.update(state, update_key(key, start + index))
             return state, jax.tree.map(lambda x, row: row.at[index].set(x), metrics, history)
 
-        shapes = jax.eval_shape(algorithm.update, state, key)[1]
+        shapes = jax.eval_shape(one_update, algorithm, state, key)[1]
         history = jax.tree.map(lambda x: jnp.zeros((longest, *x.shape), x.dtype), shapes)
         new, metrics = jax.lax.fori_loop(0, num_updates, body, (state, history))
         return new, metrics, is_finite(new)

@@ -1,7 +1,6 @@
 """A run on the host: what it holds, where it is saved, how it is found again."""
 
 import dataclasses
-import functools
 import operator
 import time
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 from jaxrl.engine import describe
 from jaxrl.engine.checkpoint import Checkpoints, write_json
 from jaxrl.engine.logging import read_jsonl
-from jaxrl.engine.programs import initialize, split_keys
+from jaxrl.engine.programs import initialize, one_update, split_keys
 
 NO_INTERVALS = {"evaluate_every": 0, "save_every": 0}
 
@@ -68,7 +67,8 @@ def open_run(
     num_updates = whole_number("num_updates", num_updates)
     one_key = jax.eval_shape(lambda: jax.random.key(0, impl=jax.random.key_impl(key)))
     # What cannot be traced compiles nothing and writes nothing.
-    jax.eval_shape(algorithm.update, jax.eval_shape(algorithm.init, one_key), one_key)
+    initial, _ = jax.eval_shape(initialize, algorithm, one_key, batched=False)
+    jax.eval_shape(one_update, algorithm, initial, one_key)
     directory = None if out is None else describe.new_directory(Path(out))
     began = time.perf_counter()
     given_key = np.asarray(jax.random.key_data(key))
@@ -150,7 +150,7 @@ def restore(algorithm: Any, directory: Path, saved: Any) -> tuple[dict[str, Any]
     shape, impl = tuple(saved["key_shape"]), saved["key_impl"]
     run_key = jax.eval_shape(lambda: jax.random.split(jax.random.key(0, impl=impl), shape))
     example = {
-        "state": jax.eval_shape(functools.partial(initialize, batched=len(shape) > 0), algorithm, run_key)[0],
+        "state": jax.eval_shape(initialize, algorithm, run_key, batched=len(shape) > 0)[0],
         "alive": jax.ShapeDtypeStruct(shape, bool),
         "run_key": run_key,
         "given_key": jax.eval_shape(jax.random.key_data, run_key),

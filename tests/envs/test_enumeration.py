@@ -127,7 +127,11 @@ def test_catch():
 
 @pytest.mark.parametrize(
     ("size", "value", "random"),
-    [(8, 0.9224084347, -0.00109375), (10, 0.9039554550, -0.0040234375), (20, 0.8170639707, None)],
+    [
+        (8, 0.9224084347, -0.00109375),
+        pytest.param(10, 0.9039554550, -0.0040234375, marks=pytest.mark.slow),
+        pytest.param(20, 0.8170639707, None, marks=pytest.mark.slow),
+    ],
 )
 def test_deep_sea(size, value, random):
     with jax.enable_x64():

@@ -54,7 +54,10 @@ def values(mdp, discounts):
     return np.stack([undiscounted(mdp) if d == 1 else discounted(mdp, d) for d in discounts])
 
 
-@pytest.mark.parametrize("name", PROBLEMS)
+QUICK = ("gridworld 5x5", "cliff")
+
+
+@pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in PROBLEMS])
 def test_problems_of_the_textbook(name):
     make, discounts = PROBLEMS[name]
     single = values(make(), discounts)
@@ -64,6 +67,7 @@ def test_problems_of_the_textbook(name):
     np.testing.assert_allclose(single, double, rtol=1e-5, atol=1e-6 * np.abs(double).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WORLDS)
 def test_enumerated_environments(name):
     discounts = (0.9, 0.99, 0.999, 1)

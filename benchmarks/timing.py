@@ -1,0 +1,28 @@
+"""Seconds of functions, measured in turn."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+def in_turn(functions: dict[str, Callable[[], float]], repetitions: int) -> dict[str, list[float]]:
+    """Seconds of each function, in turn, after a warm-up of each."""
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    for repetition in range(repetitions + 1):
+        for name, function in functions.items():
+            spent = function()
+            if repetition:
+                seconds[name].append(spent)
+    return seconds
+
+
+def timed(function: Callable[..., Any], *arguments: Any) -> Callable[[], float]:
+    """A function that runs another one to its end and gives the seconds."""
+    import jax
+
+    def run() -> float:
+        start = time.perf_counter()
+        jax.block_until_ready(function(*arguments))
+        return time.perf_counter() - start
+
+    return run
