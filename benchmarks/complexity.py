@@ -26,7 +26,7 @@ EXPECTED = {
     "dense, A": "1 ± 0.15",
     "fan-out, A": "1 ± 0.15",
 }
-ACTIONS = (4, 8, 16, 32)
+ACTIONS = (8, 16, 32, 64)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,8 +87,8 @@ def measure(options: Options) -> Result:
         "dense, S": (DENSE_STATES, lambda states: dense_sweep(states, 2)),
         "fan-out, S": (FANOUT_STATES, lambda states: fanout_sweep(states, 2)),
         "fan-out to anywhere, S": (FANOUT_STATES, lambda states: fanout_sweep(states, 2, None)),
-        "dense, A": (ACTIONS, lambda actions: dense_sweep(3000, actions)),
-        "fan-out, A": (ACTIONS, lambda actions: fanout_sweep(4_000_000, actions)),
+        "dense, A": (ACTIONS, lambda actions: dense_sweep(2500, actions)),
+        "fan-out, A": (ACTIONS, lambda actions: fanout_sweep(2_000_000, actions)),
     }
     measurements: dict[str, list[Any]] = {}
     for name, (sizes, make) in series.items():

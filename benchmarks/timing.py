@@ -6,7 +6,7 @@ from typing import Any
 
 
 def in_turn(functions: dict[str, Callable[[], float]], repetitions: int) -> dict[str, list[float]]:
-    """Seconds of each function, in turn, after a warm-up of each; what has had 20 seconds and two turns gets no more."""
+    """Seconds of each function, in turn, after a warm-up of each; after two turns and 20 seconds one gets no more."""
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for repetition in range(repetitions + 1):
         for name, function in functions.items():

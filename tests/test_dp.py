@@ -196,6 +196,41 @@ def test_float32_sweeps_under_a_float64_certificate():
     assert rough.backup.dtype == jnp.float32 and jnp.zeros(()).dtype == jnp.float32
 
 
+def test_given_values_of_terminal_states_do_not_count():
+    # 0 → 1, which is the end. From v = (-9.5, -5) both changes would be 5, and 40 "certified".
+    mdp = jaxrl.envs.from_arrays([[[0, 1.0]], [[0, 1.0]]], [[0.0], [0.0]], terminal=[False, True])
+    solution = jaxrl.solve(jaxrl.ValueIteration(mdp, discount=0.9, values=jnp.array([-9.5, -5.0])), 1e-3)
+    np.testing.assert_allclose(solution.values, 0.0, atol=1e-3)
+    solution = jaxrl.solve(jaxrl.BackwardInduction(mdp, horizon=3, values=jnp.array([7.0, 5.0])), 1e-3)
+    assert solution.values.tolist() == [0.0, 0.0]
+    with pytest.raises(ValueError, match=r"values: must be \[2\]"):
+        jaxrl.solve(jaxrl.ValueIteration(mdp, discount=0.9, values=jnp.zeros(3)), 1e-3)
+
+
+def test_no_average_reward_where_episodes_end():
+    with pytest.raises(ValueError, match="no average reward"):
+        jaxrl.solve(jaxrl.RelativeValueIteration(textbook.random_walk()), tolerance=1e-3)
+
+
+def test_policies_that_cannot_be_followed_are_refused_and_under_jit_marked():
+    mdp = textbook.access_control()
+    accept = jnp.ones(mdp.num_states, jnp.int32)  # not allowed where no server is free
+    for policy in (accept, jnp.ones(mdp.reward.shape), jnp.full(mdp.num_states, 2), jnp.full(mdp.reward.shape, 0.5)):
+        with pytest.raises(ValueError, match="policy: what state"):
+            mdp.follow(policy)
+    solution = jax.jit(lambda p: jaxrl.solve(jaxrl.ValueIteration(mdp.follow(p), discount=0.9), 1e-2))(accept)
+    assert int(solution.rule) == Rule.NOT_FINITE
+
+
+def test_the_tolerance_that_is_asked_for_suffices():
+    mdp = textbook.garnet(30, 2, 3)
+    for solver in (jaxrl.BackwardInduction(mdp, horizon=50), jaxrl.ValueIteration(mdp, discount=0.99)):
+        with pytest.raises(ValueError, match="ask for") as refused:
+            jaxrl.solve(solver, 1e-9)
+        smallest = float(str(refused.value).split("ask for ")[1].split(",")[0])
+        assert bool(jaxrl.solve(solver, smallest).converged)
+
+
 def test_too_few_updates_warn_and_say_what_is_proved():
     with pytest.warns(UserWarning, match="not converged: after 3 updates"):
         solution = solve(textbook.gridworld_5x5(), 0.9, 1e-4, max_updates=3)

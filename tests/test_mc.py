@@ -195,6 +195,18 @@ def test_weighted_importance_sampling_errs_less_at_first():
     assert errors[True] < 0.95 * errors[False]
 
 
+def test_off_policy_control_never_takes_what_is_not_allowed():
+    env, mdp = envs.make("Gambler", goal=8)
+    learner = jaxrl.OffPolicyMonteCarlo(env, mdp, num_envs=64, num_steps=20, discount=1.0)
+    state, _ = jaxrl.train(learner, jax.random.key(0), 20)
+    allowed = np.asarray(mdp.allowed)
+    assert np.all(np.asarray(state.q)[~allowed] == np.float32(ops.FORBIDDEN))
+    given = learner.replace(q=jnp.zeros_like(state.q)).init(jax.random.key(0))
+    assert np.all(np.asarray(given.q)[~allowed] == np.float32(ops.FORBIDDEN))
+    with pytest.raises(ValueError, match=r"q: must be"):
+        learner.replace(q=jnp.zeros((3, 2))).init(jax.random.key(0))
+
+
 @pytest.mark.slow
 def test_off_policy_control_learns_the_greedy_policy():
     env, mdp = envs.make("Blackjack")

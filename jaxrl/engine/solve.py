@@ -1,6 +1,7 @@
 """Solve a Markov decision process until the values are proved."""
 
 import functools
+import math
 import warnings
 from typing import Any
 
@@ -49,6 +50,8 @@ def solve(
     check(algorithm)
     if not isinstance(tolerance, jax.core.Tracer) and not np.all(np.asarray(tolerance) > 0):
         raise ValueError(f"tolerance={tolerance} must be positive")
+    if check_every < 1:
+        raise ValueError(f"check_every={check_every} must be at least 1")
     solution = _solve(algorithm, tolerance, max_updates, check_every)
     if not isinstance(solution.rule, jax.core.Tracer) and not solution.rule.ndim:
         _raise(solution, tolerance, max_updates)
@@ -73,11 +76,17 @@ def _solve(algorithm: Any, tolerance: Any, max_updates: Any, check_every: int) -
     return algorithm.solution(state, tolerance)
 
 
+def _round_up(number: float) -> float:
+    """To two digits, not below: what is asked for must suffice."""
+    step = 10.0 ** (math.floor(math.log10(number)) - 1)
+    return math.ceil(number / step * (1 - 1e-12)) * step
+
+
 def _raise(solution: Solution, tolerance: Any, max_updates: Any) -> None:
     """Failure as an exception or a warning."""
     rule, dtype = int(solution.rule), solution.values.dtype
     if rule == Rule.ROUNDING:
-        smallest = float(solution.smallest_tolerance)
+        smallest = _round_up(float(solution.smallest_tolerance))
         raise ValueError(
             f"tolerance={tolerance}: {dtype} rounds too coarsely on this problem to prove it; ask for {smallest:.2g}, "
             "or solve the problem in float64 under jax.enable_x64()"
@@ -86,7 +95,7 @@ def _raise(solution: Solution, tolerance: Any, max_updates: Any) -> None:
         state = int(jnp.argmin(jnp.isfinite(solution.values)))
         raise ValueError(f"mdp: state {state} cannot come to an end, so that without a discount it has no value")
     if rule == Rule.NOT_FINITE:
-        raise FloatingPointError("a value is not finite; look at the rewards of the process")
+        raise FloatingPointError("a value is not finite; look at the rewards and, without a discount, at cycles")
     if rule == Rule.RUNNING:
         half = float((solution.upper - solution.lower).max()) / 2
         warnings.warn(

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl.envs.mdp import MDP
-from jaxrl.envs.recipes import Branches, Recipe, recipe_of
+from jaxrl.envs.recipes import Branches, Recipe, certain, differ, recipe_of
 from jaxrl.envs.tables import from_successors
 
 CHUNK = 512
@@ -73,10 +73,15 @@ class _Search:
         self.states: list[Any] = []  # leaves of one state each
         self.ended: list[bool] = []
         self.structure: Any = None
-        of_actions: Callable[..., Branches] = jax.vmap(recipe.branches, (None, None, None, 0))
-        of_states = jax.vmap(of_actions, (None, None, 0, None))
-        self.branches = jax.jit(lambda params, states, actions: of_states(env, params, states, actions))
+        self.branches = self._of_states(recipe.branches)
+        self.seeded = self._of_states(lambda env, params, *where: certain(env, params[0], *where, seed=params[1]))
         self.actions: Any = None
+
+    def _of_states(self, branches: Callable[..., Branches]) -> Callable[..., Branches]:
+        """The branches of states and actions, compiled."""
+        of_actions = jax.vmap(branches, (None, None, None, 0))
+        of_states = jax.vmap(of_actions, (None, None, 0, None))
+        return jax.jit(lambda params, states, actions: of_states(self.env, params, states, actions))
 
     def number(self, states: Any, ended: np.ndarray) -> np.ndarray:
         """Numbers of states `[M, ...]`, new ones included."""
@@ -106,6 +111,10 @@ class _Search:
         if self.actions is None:
             self.actions = self._actions(states)
         branches = jax.tree.map(np.asarray, self.branches(self.env_params, states, self.actions))
+        if self.recipe.doubted and any(
+            differ(branches, self.seeded((self.env_params, seed), states, self.actions)) for seed in range(1, 16)
+        ):
+            raise ValueError(f"env: a step of {self.env.name} draws random numbers; its chances are not known")
         shape = branches.probability.shape
         flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[3:]), branches.state)
         possible = (branches.probability > 0).reshape(-1)
@@ -133,6 +142,8 @@ class _Search:
         order, total = self._order(states)
         place = np.empty(len(order), np.int64)
         place[order] = np.arange(len(order)) if total is None else self._observed(states)[order]
+        if len(np.unique(place)) < len(place):
+            raise ValueError(f"env: several states of {self.env.name} have the same observation; it cannot number them")
         size = len(order) if total is None else total
         successor, chance, reward = (np.stack(x) for x in zip(*rows, strict=True))
         ended = np.asarray(self.ended)

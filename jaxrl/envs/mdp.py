@@ -7,6 +7,7 @@ terminal state: nothing follows, nothing is earned.
 
 import flax.struct
 import jax
+import jax.core
 import jax.numpy as jnp
 
 from jaxrl.envs.transitions import DenseTransitions, FanoutTransitions, FunctionalTransitions
@@ -63,6 +64,17 @@ class MDP:
         alive = jnp.ones(self.num_states) if self.terminal is None else 1.0 - self.terminal
         return alive / alive.sum()
 
+    def first_values(self, given: jax.Array | None) -> jax.Array:
+        """Values `[S]` to begin with: zero, or a copy of the given ones; zero at terminal states.
+
+        Raises:
+          ValueError: for values of another shape.
+        """
+        if given is not None and jnp.shape(given) != (self.num_states,):
+            raise ValueError(f"values: must be [{self.num_states}], one for each state, not {jnp.shape(given)}")
+        values = jnp.zeros(self.num_states, self.reward.dtype) if given is None else jnp.array(given, self.reward.dtype)
+        return values if self.terminal is None else jnp.where(self.terminal, 0.0, values)
+
     def block(self, begin: jax.Array, size: int) -> "MDP":
         """The rows of the `size` states from `begin` on: `q_values` of all values gives `[size, A]`."""
         masks = [
@@ -75,9 +87,25 @@ class MDP:
         """The process of a policy, with one action: actions int `[S]`, or probabilities `[S, A]`, for solvers.
 
         To play by a policy take `jaxrl.envs.follow`, whose rewards are those of the actions, not their means.
+
+        Raises:
+          ValueError: for a state whose action is not allowed or whose probabilities do not sum to one. Under `jit` its
+            reward is NaN instead.
         """
         if policy.ndim == 1:
             reward = jnp.take_along_axis(self.reward, policy[:, None], axis=1)
-            return MDP(self.transitions.choose(policy), reward, self.terminal)
-        reward = (policy * self.reward).sum(-1, keepdims=True)
-        return MDP(self.transitions.follow(policy), reward, self.terminal)
+            right = (policy >= 0) & (policy < self.num_actions)
+            if self.allowed is not None:
+                right &= jnp.take_along_axis(self.allowed, policy[:, None], axis=1)[:, 0]
+            transitions = self.transitions.choose(policy)
+        else:
+            reward = (policy * self.reward).sum(-1, keepdims=True)
+            right = (policy >= 0).all(-1) & (jnp.abs(policy.sum(-1) - 1) < 1e-5)
+            if self.allowed is not None:
+                right &= (self.allowed | (policy == 0)).all(-1)
+            transitions = self.transitions.follow(policy)
+        if self.terminal is not None:
+            right |= self.terminal
+        if not isinstance(right, jax.core.Tracer) and not right.all():
+            raise ValueError(f"policy: what state {int(right.argmin())} does is not allowed, or no distribution")
+        return MDP(transitions, jnp.where(right[:, None], reward, jnp.nan), self.terminal)

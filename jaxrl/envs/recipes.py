@@ -29,11 +29,13 @@ class Recipe:
       starts: function of (env, env_params) that gives the first states `[M, ...]` and their probabilities `[M]`.
       branches: function of (env, env_params, state, action) that gives `Branches`.
       ignored: fields of the state that change neither rewards nor successors.
+      doubted: whether steps under other keys must be seen to be the same.
     """
 
     starts: Callable[[Any, Any], tuple[Any, np.ndarray]]
     branches: Callable[..., Branches]
     ignored: tuple[str, ...] = ("time",)
+    doubted: bool = False
 
 
 def recipe_of(env: Any, env_params: Any) -> Recipe:
@@ -47,13 +49,16 @@ def recipe_of(env: Any, env_params: Any) -> Recipe:
         if env.name == "DeepSea-bsuite" and (not env_params.deterministic or env_params.sample_action_map):
             raise ValueError("env: DeepSea-bsuite is enumerated with deterministic=True, sample_action_map=False")
         return recipe
-    keys = jax.random.split(jax.random.key(0), 4)
-    states = [_first(env, env_params, key) for key in keys[:2]]
-    steps = [env.step_env(key, states[0], 0, env_params)[1:4] for key in keys[2:]]
-    for what, pair in (("reset", states), ("step", steps)):
-        if any(bool(np.any(np.asarray(a) != np.asarray(b))) for a, b in zip(*map(jax.tree.leaves, pair), strict=True)):
-            raise ValueError(f"env: a {what} of {env.name} draws random numbers; its chances are not known")
-    return Recipe(one_start, certain)
+    states = [_first(env, env_params, key) for key in jax.random.split(jax.random.key(0), 32)]
+    if any(differ(states[0], state) for state in states):
+        raise ValueError(f"env: a reset of {env.name} draws random numbers; its chances are not known")
+    return Recipe(one_start, certain, doubted=True)
+
+
+def differ(this: Any, that: Any) -> bool:
+    """Whether any leaf of two like pytrees does."""
+    leaves = zip(jax.tree.leaves(this), jax.tree.leaves(that), strict=True)
+    return any(bool(np.any(np.asarray(a) != np.asarray(b))) for a, b in leaves)
 
 
 def _first(env: Any, env_params: Any, key: jax.Array) -> Any:
@@ -65,10 +70,10 @@ def one_start(env: Any, env_params: Any) -> tuple[Any, np.ndarray]:
     return jax.tree.map(lambda x: x[None], _first(env, env_params, jax.random.key(0))), np.ones(1)
 
 
-def certain(env: Any, env_params: Any, state: Any, action: jax.Array) -> Branches:
-    """A step without chance."""
-    _, state, reward, terminated, _ = env.step_env(jax.random.key(0), state, action, env_params)
-    outcome = jax.tree.map(jnp.asarray, (state, jnp.asarray(reward, jnp.float32), terminated, 1.0))
+def certain(env: Any, env_params: Any, state: Any, action: jax.Array, seed: int | jax.Array = 0) -> Branches:
+    """A step without chance, whatever the seed."""
+    _, state, reward, terminated, _ = env.step_env(jax.random.key(seed), state, action, env_params)
+    outcome = jax.tree.map(jnp.asarray, (state, jnp.asarray(reward, jnp.zeros(()).dtype), terminated, 1.0))
     return Branches(*jax.tree.map(lambda x: x[None], outcome))
 
 

@@ -111,14 +111,19 @@ def from_gymnasium(table: Mapping[int, Mapping[int, Sequence[Any]]]) -> MDP:
     if not table:
         raise ValueError("table: holds no state")
     num_states, num_actions = len(table), len(table[0])
+    ragged = [s for s in range(num_states) if sorted(table[s]) != list(range(num_actions))]
+    if ragged:
+        raise ValueError(f"table: state {ragged[0]} must have the actions 0 to {num_actions - 1}, as state 0 has")
     outcomes = [[list(table[s][a]) for a in range(num_actions)] for s in range(num_states)]
     ended = {o[1] for row in outcomes for each in row for o in each if o[3] and o[0] > 0}
     entered = {
         o[1] for s, row in enumerate(outcomes) for each in row for o in each if not o[3] and o[0] > 0 and o[1] != s
     }
-    stays = {s for s in ended if all(o[1] == s and o[3] for each in outcomes[s] for o in each)}
-    # Terminal: it ends an episode, and its own row shows no life or nobody enters it alive.
-    terminal = {s for s in ended if s in stays or s not in entered}
+    alone = {s for s in ended if all(o[1] == s and o[3] for each in outcomes[s] for o in each)}
+    earns = {s for s in alone if any(o[2] != 0 and o[0] > 0 for each in outcomes[s] for o in each)}
+    # Terminal: it ends an episode, and its own row shows no life or nobody enters it alive. A row that only ends and
+    # earns is one of an exit or a bandit.
+    terminal = {s for s in ended if s not in earns and (s in alone or s not in entered)}
     mixed = ended - terminal
     end, total = num_states, num_states + bool(mixed)
     width = max(1, max(len(each) for row in outcomes for each in row))
@@ -158,7 +163,8 @@ def from_function(
       The process.
 
     Raises:
-      ValueError: outside of `jit`, if the probabilities of a state and action do not sum to one.
+      ValueError: outside of `jit`, if the probabilities of a state and action are negative or do not sum to one, if a
+        successor is no state, or if a reward is not finite.
 
     Example:
       >>> def coin(heads, state, action, event):
@@ -167,17 +173,26 @@ def from_function(
       [[0.25], [0.25]]
     """
     transitions = FunctionalTransitions(outcome, *sizes, params)
-    reward, sums = _totals(transitions)
-    if terminal is not None:
-        reward = jnp.where(jnp.asarray(terminal)[:, None], 0.0, reward)
-    mdp = MDP(transitions, reward, *optional(terminal, allowed))
+    terminal, allowed = (None if x is None else jnp.asarray(x, bool) for x in (terminal, allowed))
+    reward, sums, possible = _totals(transitions)
     if not isinstance(sums, jax.core.Tracer):
-        check_sums(np.asarray(sums), counts(sums.shape, terminal, allowed))
-    return mdp
+        counted = counts(sums.shape, terminal, allowed)
+        check_sums(np.asarray(sums), counted)
+        wrong = np.argwhere(counted & ~np.asarray(possible))
+        if len(wrong):
+            raise ValueError(
+                f"outcome: of state {wrong[0][0]}, action {wrong[0][1]} a probability is negative, a reward is not "
+                f"finite, or a successor is none of the states 0 to {sizes[0] - 1}"
+            )
+    if terminal is not None:
+        reward = jnp.where(terminal[:, None], 0.0, reward)
+    return MDP(transitions, reward, terminal, allowed)
 
 
 @jax.jit
-def _totals(transitions: FunctionalTransitions) -> tuple[jax.Array, jax.Array]:
-    """Expected rewards and sums of probabilities, `[S, A]` each."""
+def _totals(transitions: FunctionalTransitions) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Expected rewards, sums of probabilities, and whether all outcomes are possible, `[S, A]` each."""
     outcomes = transitions.all_outcomes()
-    return (outcomes.probability * outcomes.reward).sum(0).T, outcomes.probability.sum(0).T
+    inside = (outcomes.successor >= 0) & (outcomes.successor < transitions.num_states)
+    possible = inside & (outcomes.probability >= 0) & jnp.isfinite(outcomes.reward)
+    return (outcomes.probability * outcomes.reward).sum(0).T, outcomes.probability.sum(0).T, possible.all(0).T

@@ -106,16 +106,24 @@ def rollout(
     return obs, env_state, batch
 
 
-def action_values(env: Any, env_params: Any) -> jax.Array:
-    """Action values to begin with `[S, A]`: zero, and `ops.FORBIDDEN` where a decision process allows no action.
+def action_values(env: Any, env_params: Any, given: jax.Array | None = None, shape: tuple[int, ...] = ()) -> jax.Array:
+    """Action values to begin with `[*shape, S, A]`: zero or given ones, and `ops.FORBIDDEN` for what is not allowed.
 
     Args:
       env: gymnax environment with `Discrete` observations and actions.
       env_params: its parameters; the masks of an `MDP` are read.
+      given: `[*shape, S, A]`, copied.
+      shape: of the tables.
+
+    Raises:
+      ValueError: for given values of another shape.
     """
-    q = jnp.zeros((env.observation_space(env_params).n, env.action_space(env_params).n))
+    shape = (*shape, env.observation_space(env_params).n, env.action_space(env_params).n)
+    if given is not None and jnp.shape(given) != shape:
+        raise ValueError(f"q: must be {list(shape)}, one for each state and action, not {jnp.shape(given)}")
+    q = jnp.zeros(shape) if given is None else jnp.array(given, jnp.float32)
     allowed = getattr(env_params, "allowed", None)
-    return q if allowed is None else jnp.where(allowed, q, ops.FORBIDDEN)
+    return q if allowed is None else jnp.where(jnp.broadcast_to(allowed, shape), q, ops.FORBIDDEN)
 
 
 def bounded_action(action_space: Any, action: jax.Array) -> jax.Array:

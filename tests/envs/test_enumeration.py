@@ -211,6 +211,13 @@ def test_the_greedy_policy_earns_in_the_environment_what_the_process_says():
     assert abs(float(earned.mean()) - 0.7441902878) < 4 * float(earned.std()) / np.sqrt(20_000)
 
 
+def test_chance_away_from_the_start_is_refused():
+    # The wind blows at random, but not in the column where episodes begin.
+    env, mdp = envs.make("WindyGridworld", gusty=True)
+    with pytest.raises(ValueError, match="a step of Tabular draws random numbers"):
+        envs.enumerate_environment(env, mdp)
+
+
 def test_worlds_that_cannot_be_enumerated_are_refused():
     with pytest.raises(ValueError, match="more than max_states=50 states"):
         envs.enumerate_environment(*envs.make("FourRooms-misc"), max_states=50)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+import jaxrl
 from jaxrl import envs
 from jaxrl.envs import Outcome, textbook
 
@@ -118,6 +119,43 @@ def test_rewards_of_successors_and_of_states():
 def test_a_computed_process_whose_rows_do_not_sum_to_one_is_refused():
     with pytest.raises(ValueError, match="state 0, action 0 sum to"):
         envs.from_function(lambda p, s, a, e: Outcome(s, 0.0, 0.4), (2, 1, 2))
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        lambda p, s, a, e: Outcome(s, 0.0, jnp.where(e == 0, 1.5, -0.5)),
+        lambda p, s, a, e: Outcome(s + 1, 0.0, 0.5),
+        lambda p, s, a, e: Outcome(s, jnp.nan, 0.5),
+    ],
+    ids=["negative", "no state", "nan"],
+)
+def test_computed_outcomes_that_cannot_be_are_refused(outcome):
+    with pytest.raises(ValueError, match="outcome: of state"):
+        envs.from_function(outcome, (2, 1, 2))
+
+
+def test_computed_processes_take_masks_of_numbers():
+    mdp = envs.from_function(corridor, (SIZE, 2, 2), 0.1, terminal=[0] * (SIZE - 1) + [1])
+    assert mdp.terminal.dtype == bool
+    np.testing.assert_array_equal(envs.to_fanout(mdp).transitions.probability[..., -1], 0)
+
+
+def test_states_of_gymnasium_that_end_and_earn_stay_alive():
+    # An exit: state 1 is entered alive and earns 5 as it ends.
+    exit_table = {0: {0: [(1.0, 1, 0.0, False)]}, 1: {0: [(1.0, 1, 5.0, True)]}}
+    solution = jaxrl.solve(jaxrl.ValueIteration(envs.from_gymnasium(exit_table), discount=0.9), 1e-3)
+    np.testing.assert_allclose(solution.values[:2], [4.5, 5.0], atol=1e-3)
+    bandit = envs.from_gymnasium({0: {0: [(1.0, 0, 1.0, True)], 1: [(1.0, 0, 0.0, True)]}})
+    np.testing.assert_allclose(jaxrl.solve(jaxrl.ValueIteration(bandit), 1e-3).values[0], 1.0, atol=1e-3)
+    with pytest.raises(ValueError, match="table: state 1 must have the actions 0 to 0"):
+        envs.from_gymnasium({0: {0: [(1.0, 1, 0.0, True)]}, 1: {}})
+
+
+def test_episodes_begin_in_states_only():
+    for states in (99, [], [0, 99]):
+        with pytest.raises(ValueError, match="must be states of the process"):
+            textbook.starting_in(textbook.random_walk(), states)
 
 
 def test_computed_processes_vmap_over_their_parameters():

@@ -65,7 +65,7 @@ class BackwardInduction:
         """The values after the last step. There is no randomness: the key is not used."""
         dtype, size = self.mdp.reward.dtype, self.mdp.num_states
         return BackwardState(
-            values=jnp.zeros(size, dtype) if self.values is None else jnp.array(self.values, dtype),
+            values=self.mdp.first_values(self.values),
             policies=jnp.zeros((self.horizon, size), jnp.int32),
             optimal_actions=jnp.zeros(self.mdp.reward.shape, bool),
             error=jnp.zeros((), dtype),

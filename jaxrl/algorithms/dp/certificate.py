@@ -31,9 +31,7 @@ class SweepState:
 
 def first_sweep(mdp: Any, values: jax.Array | None, discount: jax.Array | float) -> SweepState:
     """The sweep from given values `[S]`, or from zero."""
-    dtype = mdp.reward.dtype
-    start = jnp.zeros(mdp.num_states, dtype) if values is None else jnp.array(values, dtype)
-    return sweep(mdp, start, discount, jnp.zeros((), jnp.int32))
+    return sweep(mdp, mdp.first_values(values), discount, jnp.zeros((), jnp.int32))
 
 
 def sweep(mdp: Any, values: jax.Array, discount: jax.Array | float, num_updates: jax.Array) -> SweepState:
@@ -99,6 +97,6 @@ def stop_rule(width: jax.Array, exact_width: jax.Array, tolerance: float | jax.A
     Returns:
       A `Rule`, int32 `[]`.
     """
-    rule = jnp.where(exact_width <= width - exact_width, Rule.ROUNDING, Rule.RUNNING)  # sweeps cannot help any more
+    rule = jnp.where(exact_width <= width - exact_width, Rule.ROUNDING, Rule.RUNNING)  # sweeps would at most halve it
     rule = jnp.where(width <= 2 * tolerance, Rule.CERTIFIED, rule)
     return jnp.where(jnp.isfinite(width), rule, Rule.NOT_FINITE).astype(jnp.int32)

@@ -24,13 +24,20 @@ def exact_values(followed: Any, discount: jax.Array, guess: jax.Array) -> jax.Ar
     Source: Puterman (1994), Markov Decision Processes, section 6.4.
     """
     dense: Any = to_dense(followed)
-    matrix = jnp.eye(len(guess), dtype=guess.dtype) - discount * dense.transitions.probability[:, 0]
+    step = dense.transitions.probability[:, 0]
+    step = step if dense.terminal is None else jnp.where(dense.terminal[:, None], 0.0, step)
+    matrix = jnp.eye(len(guess), dtype=guess.dtype) - discount * step
     reward = dense.q_values(jnp.zeros_like(guess), discount)[:, 0]  # zero at terminal states
     return jnp.linalg.solve(matrix, reward)
 
 
 def gmres_values(followed: Any, discount: jax.Array, guess: jax.Array) -> jax.Array:
-    """The same by GMRES from a guess, to 1e-4 of the guess's residual; nothing is materialized.
+    """The same by GMRES from a guess, to 1e-4 of its residual or 400 steps; nothing is materialized.
+
+    Args:
+      followed: from `mdp.follow(policy)`.
+      discount: γ.
+      guess: `[S]`.
 
     Source: Gargiani et al. (2022), Inexact GMRES Policy Iteration for Large-Scale Markov Decision Processes,
     arXiv:2211.04299.

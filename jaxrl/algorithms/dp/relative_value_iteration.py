@@ -17,7 +17,8 @@ class RelativeValueIteration:
     """Relative value iteration: h ← h + τ (Th - h), its midrange taken away; min(Th - h) ≤ g* ≤ max(Th - h).
 
     The `values` of the solution are the best average reward per step, the same for every state; the state's `values`
-    are h. For processes without an end in which every policy has one recurrent class.
+    are h. For processes without an end in which every policy has one recurrent class. The optimal actions are those
+    that h cannot tell from the best: unlike the bounds, they hold only as far as h has converged.
 
     Args:
       mdp: the process, in any layout.
@@ -40,7 +41,16 @@ class RelativeValueIteration:
     values: jax.Array | None = None
 
     def init(self, key: jax.Array) -> SweepState:
-        """The first sweep. There is no randomness: the key is not used."""
+        """The first sweep. There is no randomness: the key is not used.
+
+        Raises:
+          ValueError: for a process with terminal states.
+        """
+        if self.mdp.terminal is not None:
+            raise ValueError(
+                "mdp: where episodes end there is no average reward per step; take StochasticShortestPath, or lead the "
+                "terminal states back to a start"
+            )
         return first_sweep(self.mdp, self.values, 1.0)
 
     def update(self, state: SweepState, key: jax.Array) -> tuple[SweepState, Metrics]:

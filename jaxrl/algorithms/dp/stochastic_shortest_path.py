@@ -120,7 +120,7 @@ class StochasticShortestPath:
         # (I - P)⁻¹ counts visits: an error of each equation grows at most by the expected steps, which are known to
         # ε < 1 of their own equation.
         equation = jnp.abs(counted.q_values(steps, one)[:, 0] - steps).max()
-        longest = (1 + jnp.abs(steps).max()) / jnp.maximum(1 - equation, 1e-3)
+        longest = jnp.where(equation < 1, (1 + jnp.abs(steps).max()) / (1 - equation), jnp.inf)
         rounding = ops.rounding_error(own, values, self.mdp.transitions.num_terms) * longest
         error = jnp.abs(own[:, 0] - values).max() * longest + rounding
         residual = jnp.abs(values - guess).max()

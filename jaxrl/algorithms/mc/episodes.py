@@ -27,10 +27,10 @@ class MonteCarloState:
 
 def init_averages(algorithm: Any) -> MonteCarloState:
     """A table of zeros, or a copy of the one that is given; nothing is averaged yet."""
-    start = envs.action_values(algorithm.env, algorithm.env_params)
+    q = envs.action_values(algorithm.env, algorithm.env_params, algorithm.q)
     return MonteCarloState(
-        q=start if algorithm.q is None else jnp.array(algorithm.q, jnp.float32),
-        total=jnp.zeros_like(start),
+        q=q,
+        total=jnp.zeros_like(q),
         num_updates=jnp.zeros((), jnp.int32),
     )
 

@@ -17,7 +17,7 @@ class MonteCarlo:
     """Monte Carlo control: q(s, a) is the average of the returns that followed (s, a), the policy ε-greedy.
 
     An update plays one episode in each of N environments, at most `num_steps` long; one that is cut, by its time limit
-    or by `num_steps`, goes on with the value of its last observation, and is counted as `cut`.
+    or by `num_steps`, goes on with the value of its last observation. What `num_steps` cuts is counted as `cut`.
 
     With exploring starts: `exploring_starts=True, epsilon=0`, in an environment that begins in every state. On an
     environment of `jaxrl.envs.follow`, which has one action, `q[:, 0]` is the value of a given policy: Monte Carlo

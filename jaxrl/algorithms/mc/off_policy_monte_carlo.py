@@ -66,7 +66,7 @@ class OffPolicyMonteCarlo:
     def policies(self, state: MonteCarloState) -> tuple[jax.Array, jax.Array]:
         """Probabilities `[S, A]` of the policy that is learned about, and of the one that acts."""
         target = jax.nn.one_hot(state.q.argmax(-1), state.q.shape[1]) if self.policy is None else self.policy
-        return target, jnp.full_like(target, 1.0 / target.shape[1]) if self.behavior is None else self.behavior
+        return target, ops.epsilon_greedy(state.q, 1.0) if self.behavior is None else self.behavior
 
     def rollout(self, state: MonteCarloState, key: jax.Array) -> tuple[MonteCarloState, Transition]:
         """Play one episode in each environment, `[T, N]`; what comes after its end does not count."""

@@ -34,7 +34,7 @@ class GradientTD:
     Args:
       env: gymnax environment with `Discrete` observations and actions.
       env_params: its parameters; a Markov decision process for `TabularEnvironment`.
-      features: function of observations `[N]` that gives x `[N, D]`, such as `ops.one_hot`.
+      features: function of observations `[N]` that gives x `[N, D]`, such as one of `jax.nn.one_hot`.
       policy: `[S, A]`, probabilities of the policy whose value is learned.
       behavior: `[S, A]`, probabilities of the policy that acts.
       num_envs: N, environments stepped together; their steps are averaged.

@@ -33,10 +33,8 @@ class TabularState:
 def init_table(algorithm: Any, key: jax.Array, shape: tuple[int, ...] = ()) -> TabularState:
     """Reset the environments; a table `[*shape, S, A]` of zeros, or a copy of the one that is given."""
     obs, env_state = envs.reset(algorithm.env, algorithm.env_params, key, algorithm.num_envs)
-    start, given = envs.action_values(algorithm.env, algorithm.env_params), algorithm.q
-    q = jnp.broadcast_to(start, (*shape, *start.shape)) if given is None else jnp.array(given, jnp.float32)
     return TabularState(
-        q=q,
+        q=envs.action_values(algorithm.env, algorithm.env_params, algorithm.q, shape),
         obs=obs,
         env_state=env_state,
         episode=ops.init_episodes(algorithm.num_envs),

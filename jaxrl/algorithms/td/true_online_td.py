@@ -33,7 +33,7 @@ class TrueOnlineTD:
     Args:
       env: gymnax environment with one action, such as `jaxrl.envs.follow` makes.
       env_params: its parameters.
-      features: function of observations `[N, ...]` that gives x `[N, D]`, such as `ops.one_hot`.
+      features: function of observations `[N, ...]` that gives x `[N, D]`, such as one of `jax.nn.one_hot`.
       num_envs: N, environments stepped together; their steps are averaged.
       num_steps: T, steps of each environment per update; the weights are updated after each.
       lambda_: λ.

@@ -16,10 +16,15 @@ def starting_in(mdp: MDP, states: Any) -> MDP:
       mdp: the process.
       states: int, or int `[...]`.
 
+    Raises:
+      ValueError: for none, or for one that is no state.
+
     Example:
       >>> from jaxrl.envs import from_arrays
       >>> starting_in(from_arrays([[[0, 1]], [[0, 1]]], [[1], [0]]), 1).start.tolist()
       [0.0, 1.0]
     """
     chosen = np.isin(np.arange(mdp.num_states), states)
+    if chosen.sum() != len(np.unique(states)) or not chosen.any():
+        raise ValueError(f"states={states}: must be states of the process, 0 to {mdp.num_states - 1}")
     return dataclasses.replace(mdp, start=jnp.asarray(chosen / chosen.sum(), mdp.reward.dtype))
