@@ -160,7 +160,7 @@ def test_meta_maze_counts_cells_times_goals():
     np.testing.assert_allclose(mdp.start.sum(), 1.0, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["FrozenLake-misc", "FourRooms-misc", "UmbrellaChain-bsuite"])
+@pytest.mark.parametrize("name", ["FrozenLake-misc", "FourRooms-misc", "UmbrellaChain-bsuite", "Catch-bsuite"])
 def test_chances_are_those_of_the_environment(name):
     # 2000 steps from each of a few states: where they lead, by a chi-square test.
     env, env_params = envs.make(name)
@@ -170,7 +170,12 @@ def test_chances_are_those_of_the_environment(name):
     step = jax.jit(jax.vmap(lambda key, state: env.step_env(key, state, 1, env_params)[1:4], (0, None)))
     for state in np.flatnonzero(alive)[:: max(1, alive.sum() // 5)]:
         keys = jax.random.split(jax.random.key(int(state)), 2000)
-        following, _, _ = step(keys, jax.tree.map(lambda x, s=state: x[s], states))
+        following, rewards, _ = step(keys, jax.tree.map(lambda x, s=state: x[s], states))
+        error = 5 * float(np.std(rewards)) / np.sqrt(2000) + 1e-6
+        np.testing.assert_allclose(np.mean(rewards), mdp.reward[state, 1], atol=error)
+        if mdp.transitions.reward is not None:  # by chance
+            rewarded = np.asarray(mdp.transitions.probability)[:, 1, state] > 0
+            assert set(np.asarray(mdp.transitions.reward)[rewarded, 1, state]) == set(np.asarray(rewards).ravel())
         counts = np.zeros(mdp.num_states)
         for _, key in keyed(following):
             counts[numbers[bytes(np.concatenate([np.ravel(x) for x in key]).astype(np.float64))]] += 1
