@@ -195,7 +195,7 @@ def measure(options: Options) -> Result:
     cache = options.cache or default_cache()
     workers = {
         name: Worker(name, find_python(name, {}, cache), Configuration())
-        for name in {lib for lib, _ in METHODS.values()}
+        for name in dict.fromkeys(library for library, _ in METHODS.values())
     }
     with jax.enable_x64():
         problems = {

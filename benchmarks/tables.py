@@ -15,7 +15,7 @@ import tyro
 from benchmarks import results
 from benchmarks.learning import CELLS, result_name
 from benchmarks.results import Result, quartiles
-from benchmarks.tabular_learning import BOUNDS
+from benchmarks.tabular_learning import bound_of
 
 MARKERS = re.compile(r"(<!-- table:(\w+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 SHOWN = ("python", "jax", "jaxlib", "flax", "optax", "gymnax")
@@ -130,7 +130,7 @@ def tabular_table(result: Result | None) -> str:
                 f"{row['discount']:g}",
                 f"{row['steps']:,}",
                 spread(numbers["scores"], ".2%"),
-                f"{row['kind']} {BOUNDS[row['kind']]:.0%}".removesuffix(" inf%"),
+                bound_of(row["kind"]),
                 f"{numbers['steps_per_second'][0]:,.0f}",
                 f"`{result.command}`",
             ]

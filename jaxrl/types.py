@@ -138,6 +138,7 @@ def leaf(
     open_low: bool = False,
     open_high: bool = False,
     infinite: bool | None = None,
+    remedy: str | None = None,
 ) -> Any:
     """A float field of an algorithm: a leaf, so it may be traced, vmapped and changed without a retrace.
 
@@ -148,11 +149,13 @@ def leaf(
       open_low: whether `low` itself is refused too (a learning rate must be positive).
       open_high: whether `high` itself is refused too.
       infinite: whether infinity is allowed; None: if it is the default.
+      remedy: what to do instead of a value out of range, said by `jaxrl.check`.
 
     Returns:
       A dataclass field.
     """
-    metadata = {"low": low, "high": high, "open_low": open_low, "open_high": open_high}
+    metadata: dict[str, Any] = {"low": low, "high": high, "open_low": open_low, "open_high": open_high}
+    metadata["remedy"] = remedy
     metadata["infinite"] = math.isinf(default)
     if infinite is not None:
         metadata["infinite"] = infinite

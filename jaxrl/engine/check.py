@@ -90,9 +90,8 @@ def _check_range(field: Any, value: Any) -> None:
         allowed = _range(low, high, open_low, open_high) + (
             "" if field.metadata.get("infinite") or np.isfinite(high) else " and finite"
         )
-        undiscounted = field.name == "discount" and open_high and np.all(numbers == 1.0)
-        remedy = "; without a discount take StochasticShortestPath, BackwardInduction or RelativeValueIteration"
-        raise ValueError(f"{field.name}={value} must be {allowed}{remedy if undiscounted else ''}")
+        remedy = field.metadata.get("remedy")
+        raise ValueError(f"{field.name}={value} must be {allowed}{f'; {remedy}' if remedy else ''}")
 
 
 def _range(low: float, high: float, open_low: bool, open_high: bool) -> str:

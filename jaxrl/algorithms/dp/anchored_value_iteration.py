@@ -7,7 +7,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from jaxrl.algorithms.dp.certificate import SweepState, certify, first_sweep, sweep, sweep_metrics
+from jaxrl.algorithms.dp.certificate import UNDISCOUNTED, SweepState, certify, first_sweep, sweep, sweep_metrics
 from jaxrl.types import Metrics, Solution, leaf
 
 
@@ -54,7 +54,7 @@ class AnchoredValueIteration:
 
     mdp: Any
     _: dataclasses.KW_ONLY
-    discount: float = leaf(0.99, low=0, high=1, open_low=True, open_high=True)
+    discount: float = leaf(0.99, low=0, high=1, open_low=True, open_high=True, remedy=UNDISCOUNTED)
     values: jax.Array | None = None
 
     def init(self, key: jax.Array) -> AnchoredState:

@@ -9,6 +9,9 @@ import jax.numpy as jnp
 from jaxrl import ops
 from jaxrl.types import Metrics, Rule, Solution
 
+UNDISCOUNTED = "without a discount take StochasticShortestPath, BackwardInduction or RelativeValueIteration"
+"""Remedy for a discount of one, where these bounds prove nothing."""
+
 
 @flax.struct.dataclass
 class SweepState:

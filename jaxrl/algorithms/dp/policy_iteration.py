@@ -8,7 +8,15 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from jaxrl.algorithms.dp.certificate import SweepState, certify, first_sweep, relative, sweep, sweep_metrics
+from jaxrl.algorithms.dp.certificate import (
+    UNDISCOUNTED,
+    SweepState,
+    certify,
+    first_sweep,
+    relative,
+    sweep,
+    sweep_metrics,
+)
 from jaxrl.envs import to_dense
 from jaxrl.types import Metrics, Solution, leaf, static
 
@@ -104,7 +112,7 @@ class PolicyIteration:
     mdp: Any
     _: dataclasses.KW_ONLY
     evaluate: Callable[..., jax.Array] = static(exact_values)
-    discount: float = leaf(0.99, low=0, high=1, open_high=True)
+    discount: float = leaf(0.99, low=0, high=1, open_high=True, remedy=UNDISCOUNTED)
     values: jax.Array | None = None
 
     def init(self, key: jax.Array) -> SweepState:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrl.algorithms.dp.certificate import SweepState, certify, first_sweep, sweep, sweep_metrics
+from jaxrl.algorithms.dp.certificate import UNDISCOUNTED, SweepState, certify, first_sweep, sweep, sweep_metrics
 from jaxrl.envs import to_fanout
 from jaxrl.types import Metrics, Solution, leaf, static
 
@@ -42,7 +42,7 @@ class PrioritizedValueIteration:
     predecessors: jax.Array
     _: dataclasses.KW_ONLY
     num_backups: int = static(64, low=1)
-    discount: float = leaf(0.99, low=0, high=1, open_high=True)
+    discount: float = leaf(0.99, low=0, high=1, open_high=True, remedy=UNDISCOUNTED)
     values: jax.Array | None = None
 
     def init(self, key: jax.Array) -> SweepState:

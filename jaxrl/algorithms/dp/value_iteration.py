@@ -7,7 +7,15 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from jaxrl.algorithms.dp.certificate import SweepState, certify, first_sweep, relative, sweep, sweep_metrics
+from jaxrl.algorithms.dp.certificate import (
+    UNDISCOUNTED,
+    SweepState,
+    certify,
+    first_sweep,
+    relative,
+    sweep,
+    sweep_metrics,
+)
 from jaxrl.types import Metrics, Solution, leaf, static
 
 
@@ -53,7 +61,7 @@ class ValueIteration:
     mdp: Any
     _: dataclasses.KW_ONLY
     num_blocks: int = static(1, low=1)
-    discount: float = leaf(0.99, low=0, high=1, open_high=True)
+    discount: float = leaf(0.99, low=0, high=1, open_high=True, remedy=UNDISCOUNTED)
     values: jax.Array | None = None
 
     def init(self, key: jax.Array) -> SweepState:
