@@ -22,6 +22,7 @@ from benchmarks.exact import best_values
 from benchmarks.peers import Worker, default_cache, find_python
 from benchmarks.processes import arrays, frozen_lake, solve_inventory
 from benchmarks.results import Result, Side
+from benchmarks.sweeps import dense_sweeps, fanout_sweeps
 from benchmarks.timing import in_turn, timed
 from benchmarks.workers.configuration import Configuration
 
@@ -55,75 +56,14 @@ class Options:
     results: pathlib.Path = results.RESULTS
 
 
-def sweeps(repetitions: int) -> dict[str, dict[str, list[float]]]:
-    """Seconds of dense and fan-out sweeps and of what bounds them."""
-    import jax
-    import jax.numpy as jnp
-    import scipy.sparse
-
-    import jaxrl
-    from jaxrl import envs
-
-    def sweep_of(mdp: Any) -> Callable[[], float]:
-        solver = jaxrl.ValueIteration(mdp, discount=0.99)
-        state = jax.jit(lambda solver, key: solver.init(key))(solver, jax.random.key(0))
-        ten = timed(lambda: jaxrl.run(solver, state, jax.random.key(1), 10))
-        return lambda: ten() / 10
-
-    random = np.random.default_rng(0)
-    states, actions = 4000, 8
-    transition = random.random((states, actions, states), dtype=np.float32)
-    transition /= transition.sum(-1, keepdims=True)
-    rewards = jnp.asarray(random.random((states, actions), dtype=np.float32))
-    mdp = envs.MDP(envs.DenseTransitions(jnp.asarray(transition)), rewards)
-    rows, vector = transition.reshape(-1, states), random.random(states, dtype=np.float32)
-    product = jax.jit(lambda matrix, vector: jnp.matmul(matrix, vector, precision="highest"))
-    dense = {
-        "jaxrl": sweep_of(mdp),
-        "matrix-vector product of NumPy": timed(lambda: rows @ vector),
-        "matrix-vector product of JAX": timed(product, jnp.asarray(rows), jnp.asarray(vector)),
-    }
-    measured = {"dense": in_turn(dense, repetitions)}
-    del transition, mdp, dense
-
-    mdp = envs.textbook.garnet(1_000_000, 4, 3)
-    fanout: Any = mdp.transitions
-    successor, probability = np.asarray(fanout.successor).T, np.asarray(fanout.probability).T
-    shape = (successor.shape[0] * successor.shape[1], len(successor))
-    matrix = scipy.sparse.csr_matrix((probability.ravel(), successor.ravel(), np.arange(shape[0] + 1) * 3), shape=shape)
-    by_action = [
-        scipy.sparse.csr_matrix(
-            (probability[:, a].ravel(), successor[:, a].ravel(), np.arange(shape[1] + 1) * 3),
-            shape=(shape[1], shape[1]),
-        )
-        for a in range(4)
-    ]
-    reward, vector = np.asarray(mdp.reward), random.random(shape[1], dtype=np.float32)
-    columns = np.ascontiguousarray(reward.T)
-    gather = jax.jit(lambda values, index: values.at[index].get(mode="promise_in_bounds"))
-
-    def scipy_sweep() -> Any:
-        return (reward + np.float32(0.99) * (matrix @ vector).reshape(reward.shape)).max(1)
-
-    def scipy_by_action() -> Any:
-        best = columns[0] + np.float32(0.99) * (by_action[0] @ vector)
-        for a in range(1, 4):
-            np.maximum(best, columns[a] + np.float32(0.99) * (by_action[a] @ vector), out=best)
-        return best
-
-    sparse = {
-        "jaxrl": sweep_of(mdp),
-        "SciPy, one CSR matrix": timed(scipy_sweep),
-        "SciPy, a CSR matrix for each action": timed(scipy_by_action),
-        "gather alone": timed(gather, jnp.asarray(vector), fanout.successor),
-    }
-    return measured | {"fan-out": in_turn(sparse, repetitions)}
+def held_by_others(mdps: list[Any]) -> dict[str, np.ndarray]:
+    """Arrays of all processes, stacked."""
+    held = [arrays(mdp) for mdp in mdps]
+    return {name: np.stack([each[name] for each in held]) for name in held[0]}
 
 
-def solves(
-    options: Options, workers: dict[str, Worker], mdps: list[Any], discount: float
-) -> dict[str, dict[str, list[float]]]:
-    """Seconds to 1e-4 and the largest true error of every solver, of all processes together."""
+def our_solves(mdps: list[Any], discount: float) -> dict[str, tuple[Callable[..., Any], Any]]:
+    """Compiled functions that solve all processes, with their argument, by name."""
     import jax
     import jax.numpy as jnp
 
@@ -131,41 +71,52 @@ def solves(
     from jaxrl import envs
     from jaxrl.algorithms.dp import SweptValues
 
-    dense: list[Any] = [envs.to_dense(mdp) for mdp in mdps]
-    held = [arrays(mdp) for mdp in mdps]
-    exact = np.stack([best_values(each["transition"], each["reward"], discount) for each in held])
-    errors: dict[str, list[float]] = {}
-
-    def ours(kind: Any, layout: list[Any], **fields: Any) -> Callable[[], float]:
-        def solve_one(mdp: Any) -> Any:
+    def solver(kind: Any, fields: dict[str, Any]) -> Callable[..., Any]:
+        def solve(mdp: Any) -> Any:
             return jaxrl.solve(kind(mdp, discount=discount, **fields), TOLERANCE)
 
-        alone = len(layout) == 1
-        stacked = layout[0] if alone else jax.tree.map(lambda *leaves: jnp.stack(leaves), *layout)
-        solve = jax.jit(solve_one if alone else jax.vmap(solve_one))
-        solution = solve(stacked)
-        name = f"jaxrl {kind.__name__}{' swept' if fields else ''}, {'dense' if layout is dense else 'fan-out'}"
-        assert bool(solution.converged.all()), f"{name} proves no {TOLERANCE}"
-        errors[name] = [float(np.abs(np.asarray(solution.values) - exact).max())]
-        functions[name] = timed(solve, stacked)
-        return functions[name]
+        return jax.jit(solve if len(mdps) == 1 else jax.vmap(solve))
+
+    layouts: dict[str, list[Any]] = {"dense": [envs.to_dense(mdp) for mdp in mdps], "fan-out": mdps}
+    found = {}
+    for layout, each in layouts.items():
+        stacked = each[0] if len(each) == 1 else jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
+        found[f"jaxrl ValueIteration, {layout}"] = (solver(jaxrl.ValueIteration, {}), stacked)
+        swept = solver(jaxrl.PolicyIteration, {"evaluate": SweptValues(10)})
+        found[f"jaxrl PolicyIteration swept, {layout}"] = (swept, stacked)
+    return found
+
+
+def solves(
+    options: Options, workers: dict[str, Worker], mdps: list[Any], discount: float
+) -> dict[str, dict[str, list[float]]]:
+    """Seconds to 1e-4 and the largest true error of every solver, of all processes together."""
+    held = held_by_others(mdps)
+    pairs = zip(held["transition"], held["reward"], strict=True)
+    exact = np.stack([best_values(transition, reward, discount) for transition, reward in pairs])
+    errors: dict[str, list[float]] = {}
+
+    def judge(name: str, values: Any) -> None:
+        errors[name] = [float(np.abs(np.asarray(values) - exact).max())]
 
     def theirs(name: str) -> Callable[[], float]:
         library, method = METHODS[name]
 
         def run() -> float:
             answer = workers[library].ask("solve", method=method, discount=discount, tolerance=TOLERANCE)
-            errors[name] = [float(np.abs(np.asarray(answer["values"]) - exact).max())]
+            judge(name, answer["values"])
             return answer["seconds"]
 
         return run
 
     functions: dict[str, Callable[[], float]] = {}
-    for layout in (dense, mdps):
-        ours(jaxrl.ValueIteration, layout)
-        ours(jaxrl.PolicyIteration, layout, evaluate=SweptValues(10))
+    for name, (solve, stacked) in our_solves(mdps, discount).items():
+        solution = solve(stacked)
+        assert bool(solution.converged.all()), f"{name} proves no {TOLERANCE}"
+        judge(name, solution.values)
+        functions[name] = timed(solve, stacked)
     with tempfile.NamedTemporaryFile(suffix=".npz") as file:
-        np.savez(file, allow_pickle=False, **{name: np.stack([each[name] for each in held]) for name in held[0]})
+        np.savez(file, allow_pickle=False, **held)
         file.flush()
         for worker in workers.values():
             worker.ask("load", path=file.name)
@@ -176,20 +127,35 @@ def solves(
     return {name: {"seconds": seconds[name], "error": errors[name]} for name in functions}
 
 
+def problems_of(options: Options) -> dict[str, tuple[list[Any], float]]:
+    """Processes and discounts by name."""
+    from jaxrl import envs
+
+    problems: dict[str, tuple[list[Any], float]] = {
+        f"{options.states} states, γ={discount:g}": ([envs.textbook.garnet(options.states, 8, 5)], discount)
+        for discount in options.discounts
+    }
+    small = [envs.textbook.garnet(64, 4, 3, seed) for seed in range(options.batch)]
+    problems[f"{options.batch} of 64 states, γ=0.99"] = (small, 0.99)
+    lake = [frozen_lake(options.lake)]
+    for discount in (0.99, 0.9999):
+        problems[f"FrozenLake {options.lake} × {options.lake}, γ={discount:g}"] = (lake, discount)
+    return problems
+
+
+def show(what: str, measured: dict[str, list[float]]) -> None:
+    for name, seconds in measured.items():
+        low, middle, high = results.quartiles(seconds)
+        print(f"{what}: {name}: {1e3 * middle:.2f} ms [{1e3 * low:.2f}, {1e3 * high:.2f}]", flush=True)
+
+
 def measure(options: Options) -> Result:
     """Everything, in order; prints as it goes."""
     import jax
 
-    from jaxrl import envs
-
-    def show(what: str, measured: dict[str, Any]) -> None:
-        for name, values in measured.items():
-            numbers = values["seconds"] if isinstance(values, dict) else values
-            low, middle, high = results.quartiles(numbers)
-            print(f"{what}: {name}: {1e3 * middle:.2f} ms [{1e3 * low:.2f}, {1e3 * high:.2f}]", flush=True)
-
     measurements: dict[str, list[Any]] = {}
-    for what, measured in sweeps(options.repetitions).items():
+    for what, sweeps in (("dense", dense_sweeps), ("fan-out", fanout_sweeps)):
+        measured = sweeps(options.repetitions)
         show(f"{what} sweep", measured)
         measurements |= {f"sweep, {what}: {name}": seconds for name, seconds in measured.items()}
     cache = options.cache or default_cache()
@@ -198,18 +164,9 @@ def measure(options: Options) -> Result:
         for name in dict.fromkeys(library for library, _ in METHODS.values())
     }
     with jax.enable_x64():
-        problems = {
-            f"{options.states} states, γ={discount:g}": ([envs.textbook.garnet(options.states, 8, 5)], discount)
-            for discount in options.discounts
-        }
-        small = [envs.textbook.garnet(64, 4, 3, seed) for seed in range(options.batch)]
-        problems[f"{options.batch} of 64 states, γ=0.99"] = (small, 0.99)
-        lake = [frozen_lake(options.lake)]
-        for discount in (0.99, 0.9999):
-            problems[f"FrozenLake {options.lake} × {options.lake}, γ={discount:g}"] = (lake, discount)
-        for what, (mdps, discount) in problems.items():
+        for what, (mdps, discount) in problems_of(options).items():
             measured = solves(options, workers, mdps, discount)
-            show(what, measured)
+            show(what, {name: values["seconds"] for name, values in measured.items()})
             for name, values in measured.items():
                 measurements |= {f"{what}: {name}: {key}": numbers for key, numbers in values.items()}
     versions = machine.versions()

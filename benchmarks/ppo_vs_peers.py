@@ -179,7 +179,7 @@ def keep(options: Options, result: Result) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    from benchmarks.tables import peers_table
+    from benchmarks.rendering import peers_table
 
     options = tyro.cli(Options, args=arguments, prog="python -m benchmarks.ppo_vs_peers")
     result = measure(quick(options) if options.quick else options)

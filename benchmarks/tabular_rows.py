@@ -20,58 +20,29 @@ class Row:
     """Of the environment."""
 
 
+Make = Callable[..., Any]
+LAKE, CLIFF, GRID, WALK = "FrozenLake-misc", "CliffWalking", "Gridworld4x4", "RandomWalk"
+DRY: dict[str, Any] = {"is_slippery": False}
+MANY: dict[str, Any] = dict(num_envs=16, num_steps=250)
+
+
 def rows() -> dict[str, Row]:
     """All learners; the names are the table's."""
-    import jax.numpy as jnp
+    return td_control() | monte_carlo_control() | planning() | prediction() | off_policy_prediction() | baird()
 
+
+def learner(kind: Any, **fields: Any) -> Make:
+    return lambda env, params, discount: kind(env, params, discount=discount, **fields)
+
+
+def td_control() -> dict[str, Row]:
     import jaxrl
-    from jaxrl import envs, ops
-
-    lake, cliff, grid, walk = "FrozenLake-misc", "CliffWalking", "Gridworld4x4", "RandomWalk"
-    nineteen = {"num_states": 19, "rewards": (-1.0, 1.0)}
-    dry = {"is_slippery": False}
-    many: dict[str, Any] = dict(num_envs=16, num_steps=250)
-
-    def learner(kind: Any, **fields: Any) -> Callable[..., Any]:
-        return lambda env, params, discount: kind(env, params, discount=discount, **fields)
-
-    def starts_everywhere(env: Any, params: Any, discount: float) -> Any:
-        mdp, _ = envs.enumerate_environment(env, params)
-        options: dict[str, Any] = dict(
-            num_envs=64, num_steps=100, exploring_starts=True, epsilon=0.0, first_visit=False
-        )
-        return jaxrl.MonteCarlo(
-            envs.TabularEnvironment(), dataclasses.replace(mdp, start=None), discount=discount, **options
-        )
-
-    def walked(kind: Any, **fields: Any) -> Callable[..., Any]:
-        return lambda env, params, discount: kind(env, params, _one_hot_21, discount=discount, **fields)
-
-    def off_policy(kind: Any, **fields: Any) -> Callable[..., Any]:
-        def make(env: Any, params: Any, discount: float) -> Any:
-            target, uniform = _mostly_right(params), jnp.full(params.reward.shape, 0.25)
-            if kind is jaxrl.GradientTD:
-                return kind(env, params, _one_hot_16, target, uniform, discount=discount, **fields)
-            return kind(env, params, policy=target, behavior=uniform, discount=discount, **fields)
-
-        return make
+    from jaxrl import ops
 
     def control(kind: Any, **fields: Any) -> Row:
-        chosen = dict(epsilon=0.3, learning_rate=0.5) | many | fields
-        return Row(lake, 2_000_000, 0.99, learner(kind, **chosen))
+        chosen = dict(epsilon=0.3, learning_rate=0.5) | MANY | fields
+        return Row(LAKE, 2_000_000, 0.99, learner(kind, **chosen))
 
-    def prediction(steps: int, make: Callable[..., Any]) -> Row:
-        return Row(walk, steps, 1.0, make, "prediction", nineteen)
-
-    def baird(**fields: Any) -> Callable[..., Any]:
-        def make(env: Any, params: Any, discount: float) -> Any:
-            target, behavior = jnp.tile(jnp.array([0.0, 1.0]), (7, 1)), jnp.tile(jnp.array([6 / 7, 1 / 7]), (7, 1))
-            options: dict[str, Any] = dict(weights=jnp.array(BAIRD_WEIGHTS), discount=discount) | many | fields
-            return jaxrl.GradientTD(env, params, envs.textbook.baird_features, target, behavior, **options)
-
-        return make
-
-    planning: dict[str, Any] = dict(num_plans=20, learning_rate=0.5, epsilon=0.1, num_steps=500)
     return {
         "Q-learning": control(jaxrl.QLearning),
         "double Q-learning": control(jaxrl.DoubleQLearning, epsilon=1.0, learning_rate=0.2),
@@ -80,48 +51,113 @@ def rows() -> dict[str, Row]:
         "4-step Sarsa": control(jaxrl.Sarsa, num_backup_steps=4, epsilon=1.0, learning_rate=0.2),
         "Sarsa(λ)": control(jaxrl.SarsaLambda, lambda_=0.7),
         "Watkins's Q(λ)": control(jaxrl.SarsaLambda, lambda_=0.7, next_value=ops.max_value, watkins=True),
-        "Monte Carlo, ε-soft": Row(
-            lake, 2_000_000, 0.99, learner(jaxrl.MonteCarlo, num_envs=64, epsilon=0.5), options=dry
-        ),
-        "Monte Carlo, ε-soft, slipping": Row(
-            lake, 20_000_000, 0.99, learner(jaxrl.MonteCarlo, num_envs=256, epsilon=0.3, learning_rate=0.002)
-        ),
-        "Monte Carlo, exploring starts": Row(lake, 2_000_000, 0.99, starts_everywhere, options=dry),
-        "off-policy Monte Carlo": Row(
-            lake, 2_000_000, 0.99, learner(jaxrl.OffPolicyMonteCarlo, num_envs=64), options=dry
-        ),
-        "Dyna-Q": Row(cliff, 10_000, 0.95, learner(jaxrl.DynaQ, **planning)),
-        "prioritized sweeping": Row(cliff, 10_000, 0.95, learner(jaxrl.PrioritizedSweeping, **planning)),
-        "TD(0)": prediction(200_000, learner(jaxrl.Sarsa, learning_rate=0.1, **many)),
-        "4-step TD": prediction(200_000, learner(jaxrl.Sarsa, num_backup_steps=4, learning_rate=0.1, **many)),
-        "TD(λ)": prediction(200_000, learner(jaxrl.SarsaLambda, lambda_=0.8, learning_rate=0.1, **many)),
-        "true-online TD(λ)": prediction(200_000, walked(jaxrl.TrueOnlineTD, learning_rate=0.2, **many)),
-        "Monte Carlo, first visits": prediction(4_000_000, learner(jaxrl.MonteCarlo, num_steps=1000)),
-        "Monte Carlo, every visit": prediction(4_000_000, learner(jaxrl.MonteCarlo, num_steps=1000, first_visit=False)),
-        "off-policy Monte Carlo, weighted": Row(
-            grid, 4_000_000, 0.9, off_policy(jaxrl.OffPolicyMonteCarlo, num_envs=64), "prediction"
-        ),
-        "off-policy Monte Carlo, ordinary": Row(
-            grid, 32_000_000, 0.9, off_policy(jaxrl.OffPolicyMonteCarlo, num_envs=64, weighted=False), "prediction"
-        ),
-        "semi-gradient TD(0), off policy": Row(
-            grid,
-            1_000_000,
-            0.9,
-            off_policy(jaxrl.GradientTD, learning_rate=0.5, correction_rate=0.0, **many),
-            "prediction",
-        ),
-        "TDC, off policy": Row(
-            grid,
-            1_000_000,
-            0.9,
-            off_policy(jaxrl.GradientTD, learning_rate=0.5, correction_rate=0.5, **many),
-            "prediction",
-        ),
-        "semi-gradient TD(0), Baird": Row(
-            "Baird", 40_000, 0.99, baird(learning_rate=0.01, correction_rate=0.0), "divergence"
-        ),
-        "TDC, Baird": Row("Baird", 20_000_000, 0.99, baird(learning_rate=0.01, correction_rate=0.1), "projected error"),
+    }
+
+
+def monte_carlo_control() -> dict[str, Row]:
+    import jaxrl
+
+    soft = learner(jaxrl.MonteCarlo, num_envs=64, epsilon=0.5)
+    slipping = learner(jaxrl.MonteCarlo, num_envs=256, epsilon=0.3, learning_rate=0.002)
+    off_policy = learner(jaxrl.OffPolicyMonteCarlo, num_envs=64)
+    return {
+        "Monte Carlo, ε-soft": Row(LAKE, 2_000_000, 0.99, soft, options=DRY),
+        "Monte Carlo, ε-soft, slipping": Row(LAKE, 20_000_000, 0.99, slipping),
+        "Monte Carlo, exploring starts": Row(LAKE, 2_000_000, 0.99, starts_everywhere, options=DRY),
+        "off-policy Monte Carlo": Row(LAKE, 2_000_000, 0.99, off_policy, options=DRY),
+    }
+
+
+def starts_everywhere(env: Any, params: Any, discount: float) -> Any:
+    import jaxrl
+    from jaxrl import envs
+
+    mdp, _ = envs.enumerate_environment(env, params)
+    options: dict[str, Any] = dict(num_envs=64, num_steps=100, exploring_starts=True, epsilon=0.0, first_visit=False)
+    anywhere = dataclasses.replace(mdp, start=None)
+    return jaxrl.MonteCarlo(envs.TabularEnvironment(), anywhere, discount=discount, **options)
+
+
+def planning() -> dict[str, Row]:
+    import jaxrl
+
+    fields: dict[str, Any] = dict(num_plans=20, learning_rate=0.5, epsilon=0.1, num_steps=500)
+    return {
+        "Dyna-Q": Row(CLIFF, 10_000, 0.95, learner(jaxrl.DynaQ, **fields)),
+        "prioritized sweeping": Row(CLIFF, 10_000, 0.95, learner(jaxrl.PrioritizedSweeping, **fields)),
+    }
+
+
+def prediction() -> dict[str, Row]:
+    import jaxrl
+
+    def walk(steps: int, make: Make) -> Row:
+        return Row(WALK, steps, 1.0, make, "prediction", {"num_states": 19, "rewards": (-1.0, 1.0)})
+
+    def true_online(env: Any, params: Any, discount: float) -> Any:
+        return jaxrl.TrueOnlineTD(env, params, _one_hot_21, discount=discount, learning_rate=0.2, **MANY)
+
+    every_visit = learner(jaxrl.MonteCarlo, num_steps=1000, first_visit=False)
+    return {
+        "TD(0)": walk(200_000, learner(jaxrl.Sarsa, learning_rate=0.1, **MANY)),
+        "4-step TD": walk(200_000, learner(jaxrl.Sarsa, num_backup_steps=4, learning_rate=0.1, **MANY)),
+        "TD(λ)": walk(200_000, learner(jaxrl.SarsaLambda, lambda_=0.8, learning_rate=0.1, **MANY)),
+        "true-online TD(λ)": walk(200_000, true_online),
+        "Monte Carlo, first visits": walk(4_000_000, learner(jaxrl.MonteCarlo, num_steps=1000)),
+        "Monte Carlo, every visit": walk(4_000_000, every_visit),
+    }
+
+
+def off_policy_prediction() -> dict[str, Row]:
+    import jax.numpy as jnp
+
+    import jaxrl
+
+    def monte_carlo(**fields: Any) -> Make:
+        def make(env: Any, params: Any, discount: float) -> Any:
+            target, behavior = _mostly_right(params), jnp.full(params.reward.shape, 0.25)
+            options: dict[str, Any] = dict(discount=discount, num_envs=64) | fields
+            return jaxrl.OffPolicyMonteCarlo(env, params, policy=target, behavior=behavior, **options)
+
+        return make
+
+    def gradient(correction_rate: float) -> Make:
+        def make(env: Any, params: Any, discount: float) -> Any:
+            target, behavior = _mostly_right(params), jnp.full(params.reward.shape, 0.25)
+            options: dict[str, Any] = dict(learning_rate=0.5, correction_rate=correction_rate, discount=discount) | MANY
+            return jaxrl.GradientTD(env, params, _one_hot_16, target, behavior, **options)
+
+        return make
+
+    def grid(steps: int, make: Make) -> Row:
+        return Row(GRID, steps, 0.9, make, "prediction")
+
+    return {
+        "off-policy Monte Carlo, weighted": grid(4_000_000, monte_carlo()),
+        "off-policy Monte Carlo, ordinary": grid(32_000_000, monte_carlo(weighted=False)),
+        "semi-gradient TD(0), off policy": grid(1_000_000, gradient(0.0)),
+        "TDC, off policy": grid(1_000_000, gradient(0.5)),
+    }
+
+
+def baird() -> dict[str, Row]:
+    import jax.numpy as jnp
+
+    import jaxrl
+    from jaxrl import envs
+
+    def gradient(correction_rate: float) -> Make:
+        def make(env: Any, params: Any, discount: float) -> Any:
+            target, behavior = jnp.tile(jnp.array([0.0, 1.0]), (7, 1)), jnp.tile(jnp.array([6 / 7, 1 / 7]), (7, 1))
+            options: dict[str, Any] = dict(learning_rate=0.01, correction_rate=correction_rate, discount=discount)
+            options |= MANY | dict(weights=jnp.array(BAIRD_WEIGHTS))
+            return jaxrl.GradientTD(env, params, envs.textbook.baird_features, target, behavior, **options)
+
+        return make
+
+    return {
+        "semi-gradient TD(0), Baird": Row("Baird", 40_000, 0.99, gradient(0.0), "divergence"),
+        "TDC, Baird": Row("Baird", 20_000_000, 0.99, gradient(0.1), "projected error"),
     }
 
 

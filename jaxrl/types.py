@@ -79,7 +79,7 @@ class Rule(enum.IntEnum):
     NOT_FINITE = 3
     """A value is infinite or NaN."""
     IMPROPER = 4
-    """Without a discount: from some state no policy surely comes to an end."""
+    """Without a discount: from some state no policy surely comes to an end, or it pays never to."""
 
 
 @flax.struct.dataclass
@@ -87,7 +87,7 @@ class Solution:
     """What is proved about a Markov decision process: `lower ≤ v ≤ upper` for every state, rounding included."""
 
     values: jax.Array
-    """Midpoints of the bounds, `[S]`."""
+    """Between the bounds, `[S]`: their midpoints, or the values of `policy` where a solver knows them."""
     lower: jax.Array
     """`[S]`."""
     upper: jax.Array

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from benchmarks import exact
 from jaxrl import envs
 
 
@@ -80,5 +81,4 @@ def policy_values(mdp: Any, policy: Any, discount: float = 1.0) -> np.ndarray:
     transition, reward = (np.asarray(x, np.float64) for x in (dense.transitions.probability, mdp.reward))
     policy = np.asarray(policy)
     policy = np.eye(reward.shape[1])[policy] if policy.ndim == 1 else policy
-    matrix = np.eye(len(reward)) - discount * np.einsum("sa,sat->st", policy, transition)
-    return np.linalg.solve(matrix, (policy * reward).sum(-1))
+    return exact.policy_values(transition, reward, policy, discount)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as listing
-from benchmarks import evaluator, learning, machine, peers, ppo_vs_peers, results, tables
+from benchmarks import evaluator, learning, machine, peers, ppo_vs_peers, rendering, results, tables
 from benchmarks.results import Device, Result, Side
 from benchmarks.workers import jaxrl_ppo
 from benchmarks.workers.configuration import Configuration
@@ -115,7 +115,7 @@ def test_variables_leave_out_places(monkeypatch):
 
 def test_the_table_of_peers_gives_medians_and_paired_ratios():
     # Paired: 300/100 = 3, 400/200 = 2, 500/125 = 4; their median is 3. Means of seeds: 500 and 350.
-    table = tables.peers_table(make_result())
+    table = rendering.peers_table(make_result())
     ours, theirs = [row for row in table.splitlines() if row.startswith(("| jaxrl", "| rejax"))]
     assert "| 400 [350, 450] | 1 |" in ours
     assert "| rejax 0.1.3 | 125 [112, 162] | 3.00× | 2.00 [1.50, 2.50] | 425.0 [387.5, 462.5] |" in theirs
@@ -135,7 +135,7 @@ def test_a_table_without_results_says_not_measured(tmp_path):
 def test_the_table_of_learning_counts_seeds_without_a_score(tmp_path):
     name = learning.result_name("ppo", "CartPole-v1")
     results.save(make_result(name, last_10_mean=[480.0, 490.0, None]), tmp_path)
-    row = next(line for line in tables.learning_table(tmp_path).splitlines() if line.startswith("| ppo | CartPole"))
+    row = next(line for line in rendering.learning_table(tmp_path).splitlines() if line.startswith("| ppo | CartPole"))
     assert "| 491,520 | 3 | 485.0 [482.5, 487.5] (1 of 3 missing) | 475 | 400 |" in row
 
 

@@ -229,6 +229,7 @@ def test_solve_prints_a_list_for_a_world_that_is_no_grid(capsys: pytest.CaptureF
         (["solve", "value-iteration", "CartPole-v1"], "a reset of CartPole-v1 draws random numbers"),
         (["solve", "value-iteration", "Taxi", "--discount", "1"], "discount=1.0 must be in [0, 1)"),
         (["solve", "stochastic-shortest-path", "Gridworld5x5"], "state 0 cannot come to an end"),
+        (["solve", "relative-value-iteration", "CliffWalking"], "no average reward"),
         (["solve", "value-iteration", "Taxi", "--tolerance", "0"], "tolerance=0.0 must be positive"),
     ],
 )

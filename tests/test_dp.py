@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 import jaxrl
+from benchmarks.exact import best_values
 from jaxrl.algorithms.dp import SweptValues, gmres_values, predecessors
+from jaxrl.algorithms.dp import exact_values as exact_evaluation
 from jaxrl.algorithms.dp.value_iteration import block_sweep
 from jaxrl.envs import textbook
 from jaxrl.types import Rule
@@ -36,22 +38,12 @@ ALGORITHMS = {
 
 
 def exact_values(mdp, discount):
-    """v* by policy iteration with NumPy's linear solver in float64, written from the equations."""
+    """v* by policy iteration with NumPy's linear solver in float64."""
     mdp = jaxrl.envs.to_dense(mdp)
     transition, reward = np.asarray(mdp.transitions.probability, np.float64), np.asarray(mdp.reward, np.float64)
     if mdp.allowed is not None:
         reward = np.where(mdp.allowed, reward, -np.inf)
-    states = np.arange(len(reward))
-    policy = reward.argmax(axis=1)
-    for _ in range(1000):
-        matrix = np.eye(len(reward)) - discount * transition[states, policy]
-        values = np.linalg.solve(matrix, reward[states, policy])
-        q = reward + discount * transition @ values
-        better = q.max(axis=1) > q[states, policy] + 1e-12 * np.abs(values).max()
-        if not better.any():
-            return values
-        policy = np.where(better, q.argmax(axis=1), policy)
-    raise AssertionError("policy iteration does not end")
+    return best_values(transition, reward, discount)
 
 
 def solve(mdp, discount, tolerance, **options):
@@ -84,6 +76,7 @@ def test_car_rental_in_float64():
     np.testing.assert_allclose(found, expected, atol=1e-6)
     counts = [int((policy == move).sum()) for move in range(-5, 6)]
     assert counts == [0, 3, 9, 14, 17, 270, 33, 29, 23, 17, 26]
+    assert policy[0].tolist() == [0] * 8 + [-1, -1, -2, -2, -2] + [-3] * 5 + [-4] * 3
     assert policy[20].tolist() == [5, 5, 5, 5, 4, 4, 3, 3, 3, 3, 2, 2, 2, 2, 2, 1, 1, 1, 0, 0, 0]
 
 
@@ -261,9 +254,27 @@ def test_check_every_changes_only_when_it_looks():
     np.testing.assert_allclose(often.values, seldom.values, atol=2e-3)
 
 
-def test_a_discount_of_one_is_refused():
+def test_a_discount_of_one_is_refused_also_where_float32_rounds_it_to_one():
     with pytest.raises(ValueError, match=r"discount=1\.0 must be in \[0, 1\); .* StochasticShortestPath"):
         solve(textbook.gridworld_4x4(), 1.0, 1e-3)
+    almost = jaxrl.ValueIteration(textbook.gridworld_4x4(), discount=1 - 1e-9)
+    with pytest.raises(ValueError, match=r"discount=0\.999999999 must be in \[0, 1\), also in float32; .*Shortest"):
+        jaxrl.check(almost)
+    with jax.enable_x64():
+        jaxrl.check(almost)
+
+
+@pytest.mark.parametrize("evaluate", [exact_evaluation, gmres_values, SweptValues(20)], ids=["LU", "GMRES", "swept"])
+def test_policy_iteration_in_float32_goes_as_far_as_rounding_lets_it_and_stops(evaluate):
+    # An evaluation that errs by rounding is refined, so that the bounds end at the rounding of one sweep.
+    mdp = textbook.garnet(200, 4, 5, seed=1)
+    algorithm = jaxrl.PolicyIteration(mdp, discount=0.9999, evaluate=evaluate)
+    with pytest.raises(ValueError, match="ask for") as refused:
+        jaxrl.solve(algorithm, 1e-6, max_updates=200)
+    smallest = float(str(refused.value).split("ask for ")[1].split(",")[0])
+    assert bool(jaxrl.solve(algorithm, smallest, max_updates=200).converged)
+    by_sweeps = jaxrl.solve(jaxrl.ValueIteration(mdp, discount=0.9999), smallest, max_updates=2000)
+    assert bool(by_sweeps.converged), "no coarser than value iteration"
 
 
 def test_policy_iteration_improves_the_car_rental_four_times():
@@ -330,8 +341,12 @@ def test_sweeps_in_place_are_the_books():
         zeros = jnp.zeros(16)
         assert sweeps_until(lambda v: followed.q_values(v, 1.0).max(-1), zeros, 1e-4) == 173
         assert sweeps_until(lambda v: block_sweep(followed, v, 1.0, 16), zeros, 1e-4) == 114
-        gambler = textbook.gambler()
-        assert sweeps_until(lambda v: block_sweep(gambler, v, 1.0, 101), jnp.zeros(101), 1e-15) == 27
+        for heads, sweeps, near in ((0.4, 27, 0), (0.55, 2875, 10)):  # 1e-15 is rounding where values are about one
+            gambler = textbook.gambler(heads)
+            found = sweeps_until(lambda v, mdp=gambler: block_sweep(mdp, v, 1.0, 101), jnp.zeros(101), 1e-15)
+            assert abs(found - sweeps) <= near
+        rental = textbook.car_rental()
+        assert sweeps_until(lambda v: rental.q_values(v, 0.9).max(-1), jnp.zeros(441), 1e-11) == 279
 
 
 def test_blocks_that_do_not_divide_the_states_cover_them():
@@ -361,6 +376,20 @@ def test_states_that_cannot_come_to_an_end_are_refused_and_under_vmap_marked():
     rewards = jnp.stack([mdp.reward, 2 * mdp.reward])
     solution = jax.vmap(lambda reward: jaxrl.solve(jaxrl.StochasticShortestPath(mdp.replace(reward=reward))))(rewards)
     assert solution.rule.tolist() == [Rule.IMPROPER] * 2
+
+
+def test_a_cycle_that_pays_is_reported_as_never_coming_to_an_end():
+    # State 0: end at once for nothing, or go to 1 and back and earn 1 each time round. State 2 only ends.
+    successor = [[[3], [1]], [[0], [0]], [[3], [3]], [[3], [3]]]
+    mdp = jaxrl.envs.from_successors(
+        successor, np.ones((4, 2, 1)), [[0, 1], [0, 0], [0, 0], [0, 0]], terminal=[0, 0, 0, 1]
+    )
+    for check_every in (1, 8):
+        with pytest.raises(ValueError, match="state 0 prefers never to come to an end"):
+            jaxrl.solve(jaxrl.StochasticShortestPath(mdp), check_every=check_every)
+    solution = jax.jit(lambda mdp: jaxrl.solve(jaxrl.StochasticShortestPath(mdp)))(mdp)
+    assert int(solution.rule) == Rule.IMPROPER
+    assert solution.values.tolist() == [np.inf, np.inf, 0, 0]
 
 
 def test_the_average_reward_of_a_periodic_process_is_found_by_damping():

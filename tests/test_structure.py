@@ -87,7 +87,10 @@ def num_parameters(function):
     return len([name for name in names if name not in ("self", "cls")])
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+BENCHMARKS = sorted((ROOT.parent / "benchmarks").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES + BENCHMARKS, ids=lambda path: str(path.relative_to(ROOT.parent)))
 def test_modules_and_functions_stay_small(path):
     text = path.read_text()
     assert len(text.splitlines()) <= LONGEST_MODULE

@@ -40,7 +40,9 @@ def check(algorithm: Any) -> None:
             if field.name == "network" and value is not None:
                 _check_network(value)
             if types[field.name] in (int, float, tuple[int, ...]):
-                _check_range(field, value)
+                _check_range(field, value, np.dtype(np.float64))
+            if types[field.name] is float:  # as JAX will have it: 1 - 1e-9 is one in float32
+                _check_range(field, value, jnp.result_type(float))
     for kind in ("observation", "action"):
         _check_space(algorithm, kind)
 
@@ -80,8 +82,9 @@ def _check_network(value: Any) -> None:
         raise TypeError(f"network={value!r} is no network, which is a linen module with init and apply")
 
 
-def _check_range(field: Any, value: Any) -> None:
-    numbers, low, high = np.asarray(value, np.float64), field.metadata["low"], field.metadata["high"]
+def _check_range(field: Any, value: Any, dtype: np.dtype) -> None:
+    numbers = np.asarray(value).astype(dtype)
+    low, high = field.metadata["low"], field.metadata["high"]
     open_low, open_high = (field.metadata.get(name, False) for name in ("open_low", "open_high"))
     inside = (numbers > low if open_low else numbers >= low) & (numbers < high if open_high else numbers <= high)
     if not field.metadata.get("infinite", False):
@@ -91,6 +94,7 @@ def _check_range(field: Any, value: Any) -> None:
             "" if field.metadata.get("infinite") or np.isfinite(high) else " and finite"
         )
         remedy = field.metadata.get("remedy")
+        allowed += "" if dtype == np.float64 else f", also in {dtype}"
         raise ValueError(f"{field.name}={value} must be {allowed}{f'; {remedy}' if remedy else ''}")
 
 

@@ -93,7 +93,8 @@ def _raise(solution: Solution, tolerance: Any, max_updates: Any) -> None:
         )
     if rule == Rule.IMPROPER:
         state = int(jnp.argmin(jnp.isfinite(solution.values)))
-        raise ValueError(f"mdp: state {state} cannot come to an end, so that without a discount it has no value")
+        why = "prefers never to come" if solution.values[state] > 0 else "cannot come"
+        raise ValueError(f"mdp: state {state} {why} to an end, so that without a discount it has no value")
     if rule == Rule.NOT_FINITE:
         raise FloatingPointError("a value is not finite; look at the rewards and, without a discount, at cycles")
     if rule == Rule.RUNNING:

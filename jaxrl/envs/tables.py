@@ -156,15 +156,16 @@ def from_function(
       outcome: function of (params, state, action, event), all int32 `[]` but the first, that gives an `Outcome`.
       sizes: S, A and E, the numbers of states, actions, and random events of each action.
       params: passed to the function, a pytree.
-      terminal: bool `[S]`; None: no episode ends.
-      allowed: bool `[S, A]`; None: every action.
+      terminal: bool `[S]`; None: no episode ends. A NumPy array, a list, or an array of JAX that is not traced.
+      allowed: bool `[S, A]`; None: every action. As `terminal`.
 
     Returns:
       The process.
 
     Raises:
-      ValueError: outside of `jit`, if the probabilities of a state and action are negative or do not sum to one, if a
-        successor is no state, or if a reward is not finite.
+      ValueError: for masks of other shapes, and for a state without an allowed action; outside of `jit` also if the
+        probabilities of a state and action are negative or do not sum to one, if a successor is no state, or if a
+        reward is not finite.
 
     Example:
       >>> def coin(heads, state, action, event):
@@ -173,7 +174,7 @@ def from_function(
       [[0.25], [0.25]]
     """
     transitions = FunctionalTransitions(outcome, *sizes, params)
-    terminal, allowed = (None if x is None else jnp.asarray(x, bool) for x in (terminal, allowed))
+    terminal, allowed, _ = masks(np.zeros(sizes[:2]), sizes[:2], terminal, allowed)
     reward, sums, possible = _totals(transitions)
     if not isinstance(sums, jax.core.Tracer):
         counted = counts(sums.shape, terminal, allowed)
@@ -186,7 +187,7 @@ def from_function(
             )
     if terminal is not None:
         reward = jnp.where(terminal[:, None], 0.0, reward)
-    return MDP(transitions, reward, terminal, allowed)
+    return MDP(transitions, reward, *optional(terminal, allowed))
 
 
 @jax.jit

@@ -9,6 +9,7 @@ import scipy.stats
 
 import jaxrl
 from jaxrl import envs
+from jaxrl.envs.recipes import RECIPES
 from tests.helpers import policy_values
 
 
@@ -68,8 +69,20 @@ def test_frozen_lake_of_the_random_policy_and_without_chance():
             for discount, value in ((1.0, long), (0.99, discounted_value)):
                 random = np.asarray(mdp.start) @ policy_values(mdp, uniform(mdp), discount)
                 np.testing.assert_allclose(random, value, atol=1e-10)
-        mdp, _ = enumerated("FrozenLake-misc", is_slippery=False)
-        np.testing.assert_allclose(start_value(mdp, discounted(mdp, 0.99)), 0.99**5, atol=1e-9)
+        for size, steps in (("4x4", 6), ("8x8", 14)):
+            mdp, _ = enumerated("FrozenLake-misc", map_name=size, is_slippery=False)
+            np.testing.assert_allclose(start_value(mdp, discounted(mdp, 0.99)), 0.99 ** (steps - 1), atol=1e-9)
+
+
+def test_all_values_and_ties_of_frozen_lake():
+    values = [0.542026, 0.498803, 0.470696, 0.456852, 0.558451, 0, 0.358348, 0]
+    values += [0.591799, 0.643080, 0.615208, 0, 0, 0.741720, 0.862837, 0]
+    with jax.enable_x64():
+        mdp, _ = enumerated("FrozenLake-misc")
+        np.testing.assert_allclose(discounted(mdp, 0.99).values, values, atol=5e-7)
+        mdp, _ = enumerated("FrozenLake-misc", map_name="8x8")
+        best = np.asarray(discounted(mdp, 0.99).optimal_actions)[~np.asarray(mdp.terminal)]
+        assert (best.sum(-1) > 1).sum() == 7
 
 
 def test_the_first_greedy_action_of_the_exact_values_goes_round_for_ever():
@@ -160,15 +173,27 @@ def test_meta_maze_counts_cells_times_goals():
     np.testing.assert_allclose(mdp.start.sum(), 1.0, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["FrozenLake-misc", "FourRooms-misc", "UmbrellaChain-bsuite", "Catch-bsuite"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "FrozenLake-misc",
+        "FourRooms-misc",
+        "UmbrellaChain-bsuite",
+        "DiscountingChain-bsuite",
+        "Catch-bsuite",
+        "MetaMaze-misc",
+    ],
+)
 def test_chances_are_those_of_the_environment(name):
-    # 2000 steps from each of a few states: where they lead, by a chi-square test.
+    # 2000 steps from each of a few states, and from the one where most is left to chance: where they lead, by a
+    # chi-square test.
     env, env_params = envs.make(name)
     mdp, states = envs.enumerate_environment(env, env_params)
-    numbers = {bytes(np.concatenate([np.ravel(x) for x in key]).astype(np.float64)): s for s, key in keyed(states)}
+    numbers = {bytes(np.concatenate([np.ravel(x) for x in key]).astype(np.float64)): s for s, key in keyed(env, states)}
     alive = np.ones(mdp.num_states, bool) if mdp.terminal is None else ~np.asarray(mdp.terminal)
     step = jax.jit(jax.vmap(lambda key, state: env.step_env(key, state, 1, env_params)[1:4], (0, None)))
-    for state in np.flatnonzero(alive)[:: max(1, alive.sum() // 5)]:
+    possible = (np.asarray(mdp.transitions.probability)[:, 1] > 0).sum(0) * alive
+    for state in {*np.flatnonzero(alive)[:: max(1, alive.sum() // 5)], possible.argmax()}:
         keys = jax.random.split(jax.random.key(int(state)), 2000)
         following, rewards, _ = step(keys, jax.tree.map(lambda x, s=state: x[s], states))
         error = 5 * float(np.std(rewards)) / np.sqrt(2000) + 1e-6
@@ -177,7 +202,7 @@ def test_chances_are_those_of_the_environment(name):
             rewarded = np.asarray(mdp.transitions.probability)[:, 1, state] > 0
             assert set(np.asarray(mdp.transitions.reward)[rewarded, 1, state]) == set(np.asarray(rewards).ravel())
         counts = np.zeros(mdp.num_states)
-        for _, key in keyed(following):
+        for _, key in keyed(env, following):
             counts[numbers[bytes(np.concatenate([np.ravel(x) for x in key]).astype(np.float64))]] += 1
         expected = np.asarray(envs.to_dense(mdp).transitions.probability)[state, 1] * 2000
         assert counts[expected == 0].sum() == 0
@@ -186,11 +211,9 @@ def test_chances_are_those_of_the_environment(name):
             assert scipy.stats.chisquare(counts[expected > 0], possible * 2000 / possible.sum()).pvalue > 1e-4
 
 
-def keyed(states):
+def keyed(env, states):
     """Number and the fields that tell states apart; a known end has the same fields as the live state it was."""
-    fields = [np.asarray(v) for k, v in vars(states).items() if k not in ("time", "total_regret")]
-    if "total_regret" in vars(states):
-        fields.append(np.asarray(states.time))
+    fields = [np.asarray(v) for k, v in vars(states).items() if k not in RECIPES[env.name].ignored]
     for s in range(len(fields[0])):
         yield s, [field[s] for field in fields]
 

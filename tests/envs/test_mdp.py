@@ -135,6 +135,19 @@ def test_computed_outcomes_that_cannot_be_are_refused(outcome):
         envs.from_function(outcome, (2, 1, 2))
 
 
+@pytest.mark.parametrize(
+    ("masks", "words"),
+    [
+        ({"terminal": [0, 1]}, r"terminal: must be \[6\]"),
+        ({"allowed": np.ones((2, SIZE), bool)}, r"allowed: must be \[6, 2\]"),
+        ({"allowed": np.arange(2 * SIZE).reshape(SIZE, 2) > 1}, "allowed: state 0 has no action"),
+    ],
+)
+def test_masks_of_a_computed_process_that_do_not_fit_are_refused(masks, words):
+    with pytest.raises(ValueError, match=words):
+        envs.from_function(corridor, (SIZE, 2, 2), 0.1, **masks)
+
+
 def test_computed_processes_take_masks_of_numbers():
     mdp = envs.from_function(corridor, (SIZE, 2, 2), 0.1, terminal=[0] * (SIZE - 1) + [1])
     assert mdp.terminal.dtype == bool

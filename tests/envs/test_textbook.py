@@ -36,20 +36,42 @@ def test_gridworld_4x4_of_the_random_policy_and_the_best():
     np.testing.assert_allclose(undiscounted(textbook.gridworld_4x4()).values.reshape(4, 4), -steps, atol=1e-9)
 
 
-@pytest.mark.parametrize(("sweeps", "row"), [(1, [-1.75, -2, -2]), (2, [-2.4375, -2.9375, -3])])
-def test_sweeps_of_the_random_policy_are_the_books_figures(sweeps, row):
+@pytest.mark.parametrize(
+    ("sweeps", "found"),  # at states 1, 2, 3, 5, 6, which are all there are up to symmetry
+    [
+        (1, [-1] * 5),
+        (2, [-1.75, -2, -2, -2, -2]),
+        (3, [-2.4375, -2.9375, -3, -2.875, -3]),
+        (10, [-6.1380, -8.3524, -8.9673, -7.7374, -8.4278]),
+    ],
+)
+def test_sweeps_of_the_random_policy_are_the_books_figures(sweeps, found):
     followed = textbook.gridworld_4x4().follow(jnp.full((16, 4), 0.25))
-    values = jnp.where(followed.terminal, 0.0, -1.0)  # k = 1
+    values = jnp.zeros(16)
     for _ in range(sweeps):
         values = followed.q_values(values, 1.0)[:, 0]
-    np.testing.assert_allclose(values[1:4], row, atol=1e-9)
+    np.testing.assert_allclose(values[jnp.array([1, 2, 3, 5, 6])], found, atol=1e-9 if sweeps < 10 else 5e-5)
+    np.testing.assert_allclose(values, values[::-1], atol=1e-12)
+
+
+def test_the_best_values_of_the_4x4_gridworld_take_three_sweeps_and_a_look():
+    mdp, values = textbook.gridworld_4x4(), jnp.zeros(16)
+    for sweep in range(1, 5):
+        values, before = mdp.q_values(values, 1.0).max(-1), values
+        assert bool((values == before).all()) == (sweep == 4)
 
 
 def test_gridworld_5x5_of_the_random_policy():
     followed = textbook.gridworld_5x5().follow(jnp.full((25, 4), 0.25))
     values = np.asarray(discounted(followed, 0.9).values).reshape(5, 5)
-    np.testing.assert_allclose(values[0], [3.3090, 8.7893, 4.4276, 5.3224, 1.4922], atol=5e-5)
-    np.testing.assert_allclose(values[4], [-1.8577, -1.3452, -1.2293, -1.4229, -1.9752], atol=5e-5)
+    book = [
+        [3.3090, 8.7893, 4.4276, 5.3224, 1.4922],
+        [1.5216, 2.9923, 2.2501, 1.9076, 0.5474],
+        [0.0508, 0.7382, 0.6731, 0.3582, -0.4031],
+        [-0.9736, -0.4355, -0.3549, -0.5856, -1.1831],
+        [-1.8577, -1.3452, -1.2293, -1.4229, -1.9752],
+    ]
+    np.testing.assert_allclose(values, book, atol=5.1e-5)
 
 
 GAMBLER = {
@@ -130,6 +152,17 @@ def test_blackjack_optimal():
         for dealer, lowest in enumerate(sums, start=1):
             sticks = [best[blackjack_state(t, ace, dealer), 0] for t in range(12, 22)]
             assert sticks == [t >= lowest for t in range(12, 22)], (ace, dealer)
+
+
+@pytest.mark.parametrize(
+    ("options", "best", "stick_20"),
+    [({"sab": False}, -0.0465560, -0.3535540), ({"sab": False, "natural": True}, -0.0257292, None)],
+)
+def test_blackjack_by_gymnasiums_other_rules(options, best, stick_20):
+    mdp = textbook.blackjack(**options)
+    np.testing.assert_allclose(undiscounted(mdp).values @ mdp.start, best, atol=1e-7)
+    if stick_20 is not None:
+        np.testing.assert_allclose(policy_values(mdp, stick_on_20()) @ np.asarray(mdp.start), stick_20, atol=1e-7)
 
 
 @pytest.mark.parametrize(

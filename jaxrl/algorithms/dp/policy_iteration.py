@@ -21,48 +21,46 @@ from jaxrl.envs import to_dense
 from jaxrl.types import Metrics, Solution, leaf, static
 
 
-def exact_values(followed: Any, discount: jax.Array, guess: jax.Array) -> jax.Array:
+def exact_values(followed: Any, discount: jax.Array) -> jax.Array:
     """Solve v = r + γ P v `[S]` of a process with one action, by LU: O(S³) operations, S² numbers.
 
     Args:
       followed: from `mdp.follow(policy)`.
       discount: γ.
-      guess: `[S]`, not used.
 
     Source: Puterman (1994), Markov Decision Processes, section 6.4.
     """
     dense: Any = to_dense(followed)
     step = dense.transitions.probability[:, 0]
     step = step if dense.terminal is None else jnp.where(dense.terminal[:, None], 0.0, step)
-    matrix = jnp.eye(len(guess), dtype=guess.dtype) - discount * step
-    reward = dense.q_values(jnp.zeros_like(guess), discount)[:, 0]  # zero at terminal states
-    return jnp.linalg.solve(matrix, reward)
+    matrix = jnp.eye(len(step), dtype=step.dtype) - discount * step
+    return jnp.linalg.solve(matrix, one_step_rewards(followed))
 
 
-def gmres_values(followed: Any, discount: jax.Array, guess: jax.Array) -> jax.Array:
-    """The same by GMRES from a guess, to 1e-4 of its residual or 400 steps; nothing is materialized.
+def gmres_values(followed: Any, discount: jax.Array) -> jax.Array:
+    """The same by GMRES, until the equations err by 1e-4 of the rewards or for 400 steps; nothing is materialized.
 
     Args:
       followed: from `mdp.follow(policy)`.
       discount: γ.
-      guess: `[S]`.
 
     Source: Gargiani et al. (2022), Inexact GMRES Policy Iteration for Large-Scale Markov Decision Processes,
     arXiv:2211.04299.
     """
 
     def residual_of(values: jax.Array) -> jax.Array:
-        return values - (followed.q_values(values, discount)[:, 0] - reward)
+        return values - (followed.q_values(values, discount)[:, 0] - rewards)
 
-    reward = followed.q_values(jnp.zeros_like(guess), discount)[:, 0]
-    start = reward - residual_of(guess)  # solve for the correction: the tolerance is relative to this
-    correction, _ = jax.scipy.sparse.linalg.gmres(residual_of, start, tol=1e-4, atol=0.0, restart=20, maxiter=20)
-    return guess + correction
+    rewards = one_step_rewards(followed)
+    values, _ = jax.scipy.sparse.linalg.gmres(
+        residual_of, rewards, tol=1e-4, atol=0.0, restart=20, maxiter=20, solve_method="incremental"
+    )
+    return values
 
 
 @flax.struct.dataclass
 class SweptValues:
-    """The same, roughly, by sweeps from a guess, each 1/A of a sweep over all actions: modified policy iteration.
+    """The same, roughly, by sweeps from zero, each 1/A of a sweep over all actions: modified policy iteration.
 
     Args:
       num_sweeps: 0 makes it value iteration.
@@ -72,13 +70,35 @@ class SweptValues:
 
     num_sweeps: int = flax.struct.field(pytree_node=False, default=20)
 
-    def __call__(self, followed: Any, discount: jax.Array, guess: jax.Array) -> jax.Array:
+    def __call__(self, followed: Any, discount: jax.Array) -> jax.Array:
         """Values `[S]` after the sweeps."""
 
         def evaluate(_: int, values: jax.Array) -> jax.Array:
             return followed.q_values(relative(followed, values), discount)[:, 0]
 
-        return jax.lax.fori_loop(0, self.num_sweeps, evaluate, guess)
+        return jax.lax.fori_loop(0, self.num_sweeps, evaluate, jnp.zeros_like(followed.reward[:, 0]))
+
+
+def one_step_rewards(followed: Any) -> jax.Array:
+    """Expected rewards `[S]` of a process with one action; zero at terminal states."""
+    return followed.q_values(jnp.zeros_like(followed.reward[:, 0]), 1.0)[:, 0]
+
+
+def refine(evaluate: Callable[..., jax.Array], followed: Any, discount: jax.Array, values: jax.Array) -> jax.Array:
+    """Add what the values `[S]` of a policy lack: v + (I - γP)⁻¹ (r + γPv - v).
+
+    Evaluating what is lacking, not the whole, keeps the digits: an error of `evaluate` is one of the correction.
+
+    Args:
+      evaluate: `exact_values` or another.
+      followed: from `mdp.follow(policy)`.
+      discount: γ.
+      values: `[S]`, zero at terminal states.
+
+    Source: iterative refinement, Higham (2002), Accuracy and Stability of Numerical Algorithms, chapter 12.
+    """
+    lacking = relative(followed, followed.q_values(values, discount)[:, 0] - values)
+    return values + relative(followed, evaluate(followed.replace(reward=lacking[:, None]), discount))
 
 
 @flax.struct.dataclass
@@ -93,9 +113,9 @@ class PolicyIteration:
 
     Args:
       mdp: the process, in any layout.
-      evaluate: function of (process of a policy, γ, guess `[S]`) that gives the policy's values: of
-        `jaxrl.algorithms.dp`, `exact_values` (Howard's), `SweptValues(20)` (modified policy iteration) or
-        `gmres_values` (inexact policy iteration), or your own.
+      evaluate: function of (process of a policy, γ) that gives the policy's values: of `jaxrl.algorithms.dp`,
+        `exact_values` (Howard's), `SweptValues(20)` (modified policy iteration) or `gmres_values` (inexact policy
+        iteration), or your own. The rewards that it is given are what the last values lack (see `refine`).
       discount: γ, per step, below one.
       values: starting point `[S]`, zero at terminal states; None starts at zero.
 
@@ -122,7 +142,7 @@ class PolicyIteration:
     def update(self, state: SweepState, key: jax.Array) -> tuple[SweepState, Metrics]:
         """The values of the greedy policy, and one sweep over all actions. The key is not used."""
         discount = jnp.asarray(self.discount, state.values.dtype)
-        values = self.evaluate(self.mdp.follow(state.policy), discount, state.backup)
+        values = refine(self.evaluate, self.mdp.follow(state.policy), discount, state.backup)
         state = sweep(self.mdp, relative(self.mdp, values), self.discount, state.num_updates + 1)
         return state, sweep_metrics(state)
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from jaxrl import ops
 from jaxrl.algorithms.dp.certificate import stop_rule
-from jaxrl.algorithms.dp.policy_iteration import exact_values
+from jaxrl.algorithms.dp.policy_iteration import exact_values, refine
 from jaxrl.types import Metrics, Rule, Solution, static
 
 
@@ -19,8 +19,8 @@ class ProperState:
     """A proper policy and its values.
 
     Args:
-      values: `[S]`; infinite where no policy is proper.
-      policy: int32 `[S]`; from every state it comes to an end, with probability one.
+      values: `[S]`; -inf where no policy comes to an end, inf where the policy prefers never to, zero elsewhere then.
+      policy: int32 `[S]`; while the values are finite, from every state it comes to an end, with probability one.
       error: `[]`, bound of the error of `values` as the values of `policy`.
       rounding: `[]`, the part of it that is due to rounding.
       longest: `[]`, bound of the expected steps of `policy`.
@@ -52,7 +52,7 @@ class StochasticShortestPath:
 
     Args:
       mdp: the process, in any layout, with terminal states.
-      evaluate: function of (process of a policy, γ, guess `[S]`) that gives the policy's values exactly: of
+      evaluate: function of (process of a policy, γ) that gives the policy's values exactly: of
         `jaxrl.algorithms.dp`, `exact_values` or `gmres_values`.
 
     Example:
@@ -72,13 +72,13 @@ class StochasticShortestPath:
         """A proper policy and its values. There is no randomness: the key is not used."""
         guess = jnp.zeros(self.mdp.num_states, self.mdp.reward.dtype)
         policy, ends = proper_policy(self.mdp)
-        return self._evaluated(policy, guess, jnp.zeros((), jnp.int32), ends)
+        return self._evaluated(policy, jnp.where(ends, guess, -jnp.inf), jnp.zeros((), jnp.int32))
 
     def update(self, state: ProperState, key: jax.Array) -> tuple[ProperState, Metrics]:
         """Improve the policy where that is certain, and evaluate it. There is no randomness: the key is not used."""
         q, _, better = self._improvement(state)
         policy = jnp.where(better, q.argmax(-1).astype(jnp.int32), state.policy)
-        state = self._evaluated(policy, state.values, state.num_updates + 1, jnp.isfinite(state.values))
+        state = self._evaluated(policy, state.values, state.num_updates + 1)
         return state, {"residual": state.residual.astype(jnp.float32)}
 
     def solution(self, state: ProperState, tolerance: float | jax.Array) -> Solution:
@@ -89,7 +89,7 @@ class StochasticShortestPath:
         rule = stop_rule(width, width - rounding, tolerance)
         rule = jnp.where(better.any(), Rule.RUNNING, rule)
         rule = jnp.where(jnp.isnan(state.values).any(), Rule.NOT_FINITE, rule)
-        rule = jnp.where(jnp.isneginf(state.values).any(), Rule.IMPROPER, rule)
+        rule = jnp.where(jnp.isinf(state.values).any(), Rule.IMPROPER, rule)
         return Solution(
             values=state.values,
             lower=state.values - state.error,
@@ -110,12 +110,12 @@ class StochasticShortestPath:
         own = jnp.take_along_axis(q, state.policy[:, None], axis=1)[:, 0]
         return q, slack, q.max(-1) > own + slack
 
-    def _evaluated(self, policy: jax.Array, guess: jax.Array, num_updates: jax.Array, ends: jax.Array) -> ProperState:
+    def _evaluated(self, policy: jax.Array, guess: jax.Array, num_updates: jax.Array) -> ProperState:
         one = jnp.ones((), guess.dtype)
         followed = self.mdp.follow(policy)
-        values = self.evaluate(followed, one, jnp.where(jnp.isfinite(guess), guess, 0.0))
+        values = refine(self.evaluate, followed, one, jnp.where(jnp.isfinite(guess), guess, 0.0))
         counted = dataclasses.replace(followed, reward=jnp.ones_like(followed.reward))
-        steps = self.evaluate(counted, one, jnp.zeros_like(guess))
+        steps = self.evaluate(counted, one)
         own = followed.q_values(values, one)
         # (I - P)⁻¹ counts visits: an error of each equation grows at most by the expected steps, which are known to
         # ε < 1 of their own equation.
@@ -124,8 +124,10 @@ class StochasticShortestPath:
         rounding = ops.rounding_error(own, values, self.mdp.transitions.num_terms) * longest
         error = jnp.abs(own[:, 0] - values).max() * longest + rounding
         residual = jnp.abs(values - guess).max()
-        # Without a proper policy the equations have no solution: only who cannot end is known.
-        values = jnp.where(ends.all(), values, jnp.where(ends, 0.0, -jnp.inf))
+        # The equations of an improper policy have no solution: only who does not come to an end is known.
+        _, ends = proper_policy(followed)
+        values = jnp.where(ends.all(), values, jnp.where(ends, 0.0, jnp.inf))
+        values = jnp.where(jnp.isinf(guess).any(), guess, values)
         return ProperState(values, policy, error, rounding, longest, num_updates, residual)
 
 

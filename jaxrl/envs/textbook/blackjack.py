@@ -13,43 +13,50 @@ CARDS = np.append(np.full(9, 1 / 13), 4 / 13)
 NATURAL, END = 200, 210
 
 
-def blackjack() -> MDP:
+def blackjack(natural: bool = False, sab: bool = True) -> MDP:
     """Hit (action 1) or stick (0) against a dealer who sticks on 17 and more; a win earns 1, a loss costs 1.
 
     State `(sum - 12) * 20 + usable_ace * 10 + dealer - 1`, where the dealer shows an ace (1) to a ten; below 12 one
     always hits. States 200 to 209 are a natural, an ace and a ten from the deal, by the dealer's card: sticking wins
     unless the dealer has one too. State 210 is the end. An episode begins with the deal.
 
+    Args:
+      natural: whether a natural that wins earns 1.5; not with `sab`.
+      sab: the book's rules. Without it a natural is a 21 like any other.
+
     Example:
       >>> blackjack().num_states
       211
 
-    Source: Sutton & Barto (2018), Reinforcement Learning: An Introduction, example 5.1; naturals as in Gymnasium's
-    Blackjack-v1 with `sab=True`.
+    Source: Sutton & Barto (2018), Reinforcement Learning: An Introduction, example 5.1; naturals and the arguments
+    as in Gymnasium's Blackjack-v1.
     """
     successor, probability = np.full((211, 2, 10), END), np.zeros((211, 2, 10))
     reward, start = np.zeros((211, 2, 10)), np.zeros(211)
     for dealer in range(1, 11):
         final = _dealer(dealer, dealer == 1)
         for total in range(12, 22):
-            chances = [final[17:total].sum() + final[22], final[total] * (total >= 17), final[total + 1 : 22].sum()]
-            if total < 17:
-                chances = [final[22], 0.0, final[17:22].sum()]
             for ace in (0, 1):
                 state = _state(total, ace, dealer)
-                probability[state, 0, :3], reward[state, 0, :3] = chances, [1, 0, -1]
+                probability[state, 0, :3], reward[state, 0, :3] = _stick(final, total), [1, 0, -1]
                 _hit(state, total, ace, dealer, successor, probability, reward)
         state, tie = NATURAL + dealer - 1, {1: CARDS[9], 10: CARDS[0]}.get(dealer, 0.0)
-        probability[state, 0, :2], reward[state, 0, 0] = [1 - tie, tie], 1
+        probability[state, 0, :3] = [1 - tie, tie, 0.0] if sab else _stick(final, 21)
+        reward[state, 0, 0] = 1.5 if natural and not sab else 1.0
         _hit(state, 21, 1, dealer, successor, probability, reward)
-        for (total, ace, natural), chance in _deals().items():
-            start[state if natural else _state(total, ace, dealer)] += chance * CARDS[dealer - 1]
+        for (total, ace, two_cards), chance in _deals().items():
+            start[state if two_cards else _state(total, ace, dealer)] += chance * CARDS[dealer - 1]
     mdp = from_successors(successor, probability, reward, terminal=np.arange(211) == END)
     return mdp.replace(start=np.asarray(start, mdp.reward.dtype))  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _state(total: int, ace: int, dealer: int) -> int:
     return (total - 12) * 20 + ace * 10 + dealer - 1
+
+
+def _stick(final: np.ndarray, total: int) -> list[float]:
+    """Probabilities of a win, a draw and a loss against the dealer's final sums, 22 for anything above 21."""
+    return [final[:total].sum() + final[22], final[total], final[total + 1 : 22].sum()]
 
 
 def _drawn(total: int, ace: int, card: int) -> tuple[int, int]:

@@ -1,0 +1,203 @@
+"""Results as Markdown tables, one function a table."""
+
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from benchmarks import results
+from benchmarks.learning import CELLS, result_name
+from benchmarks.results import Result, quartiles
+from benchmarks.tabular_learning import bound_of
+
+SHOWN = ("python", "jax", "jaxlib", "flax", "optax", "gymnax")
+
+
+def render(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; all columns but the first and the last are right-aligned."""
+    rule = [":--", *["--:"] * (len(header) - 2), ":--"]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [header, rule, *rows]) + "\n"
+
+
+def spread(values: Sequence[float | None], form: str) -> str:
+    """Median and quartiles, or a dash where nothing was measured; what is missing is counted, not dropped."""
+    low, middle, high = quartiles(values)
+    if np.isnan(middle):
+        return "–"
+    missing = sum(value is None for value in values)
+    without = f" ({missing} of {len(values)} missing)" if missing else ""
+    return f"{middle:{form}} [{low:{form}}, {high:{form}}]{without}"
+
+
+def device_line(result: Result) -> str:
+    """What a table was measured on."""
+    device, versions = result.device, next(iter(result.sides.values())).versions
+    what = "" if device.platform == "cpu" else f"{device.count} × {device.kind}, "
+    packages = ", ".join(f"{name} {versions[name]}" for name in SHOWN if name in versions)
+    code = f"commit {result.commit[:7]}{' with changes' if result.dirty else ''}"
+    return (
+        f"{what}{device.cores} cores of {device.cpu}, {device.memory_gib:g} GiB; {packages}; "
+        f"{code}, {result.timestamp[:10]}."
+    )
+
+
+def learning_table(directory: pathlib.Path) -> str:
+    """Learning: one row a cell, the measured ones from their results."""
+    found = {cell: results.load(result_name(*cell), directory) for cell in CELLS}
+    header = ("algorithm", "environment", "steps", "seeds", "return", "threshold", "steps/s", "command")
+    rows = [learning_row(*cell, result) for cell, result in found.items()]
+    lines = dict.fromkeys(device_line(result) for result in found.values() if result)
+    note = (
+        "Return: median over seeds [quartiles] of the mean of a seed's last 10 of 20 evaluations, 16 greedy "
+        "episodes each. Steps: of each seed; steps/s: of all seeds together, without compilation."
+    )
+    return render(header, rows) + "\n" + "\n".join([note, *lines]) + "\n"
+
+
+def learning_row(algorithm: str, env: str, result: Result | None) -> list[str]:
+    cell = CELLS[algorithm, env]
+    threshold = f"{cell.threshold:g}"
+    command = f"`python -m benchmarks.learning --algorithm {algorithm} --envs {env}`"
+    if result is None:
+        return [algorithm, env, f"{cell.steps:,}", str(cell.seeds), "not measured", threshold, "–", command]
+    numbers = next(iter(result.sides.values())).measurements
+    return [
+        algorithm,
+        env,
+        f"{result.configuration['steps']:,}",
+        str(len(numbers["last_10_mean"])),
+        spread(numbers["last_10_mean"], ".1f"),
+        threshold,
+        f"{quartiles(numbers['steps_per_second'])[1]:,.0f}",
+        f"`{result.command}`",
+    ]
+
+
+def peers_table(result: Result | None) -> str:
+    """Speed, compile time and policies of PPO in several libraries."""
+    header = ("library", "env steps/s", "jaxrl is faster by", "compile, s", "return", "command")
+    if result is None:
+        command = "`python -m benchmarks.ppo_vs_peers`"
+        rows = [[name, "not measured", "–", "–", "–", command] for name in ("jaxrl", "rejax", "sb3", "sbx")]
+        return render(header, rows)
+    rows = [peer_row(result, name) for name in result.sides]
+    seeds = {len(side.measurements.get("policy_returns", ())) for side in result.sides.values()} - {0}
+    note = (
+        "Median [quartiles]. Ratio: median of the ratios of paired repetitions. Return: mean over greedy "
+        "episodes in the same environment, median over "
+        f"{' or '.join(map(str, sorted(seeds))) or 'no'} seeds, "
+        f"after {result.configuration['policy_steps']:,} steps."
+    )
+    return render(header, rows) + "\n" + note + "\n" + device_line(result) + "\n"
+
+
+def peer_row(result: Result, name: str) -> list[str]:
+    numbers, ours = result.sides[name].measurements, result.sides["jaxrl"].measurements
+    pairs = zip(ours["steps_per_second"], numbers["steps_per_second"], strict=True)
+    package = {"sb3": "stable-baselines3", "sbx": "sbx-rl"}.get(name, name)
+    label = f"{package} {result.sides[name].versions.get(package, '')}".strip()
+    returns = [float(np.mean(seed)) for seed in numbers.get("policy_returns", [])]
+    return [
+        label,
+        spread(numbers["steps_per_second"], ",.0f"),
+        "1" if name == "jaxrl" else f"{quartiles([a / b for a, b in pairs])[1]:.2f}×",
+        spread(numbers["compile_seconds"], ".2f"),
+        spread(returns, ".1f"),
+        f"`{result.command}`",
+    ]
+
+
+def tabular_table(result: Result | None) -> str:
+    """Scores of the tabular learners; not measured, only the header."""
+    header = ("learner", "problem", "γ", "steps", "error", "bound", "steps/s", "command")
+    if result is None:
+        return render(header, [["not measured", *["–"] * 6, "`python -m benchmarks.tabular_learning`"]])
+    rows = []
+    for name, side in result.sides.items():
+        row, numbers = result.configuration[name], side.measurements
+        rows.append(
+            [
+                name,
+                row["problem"] + "".join(f", {key}={value}" for key, value in row["options"].items()),
+                f"{row['discount']:g}",
+                f"{row['steps']:,}",
+                spread(numbers["scores"], ".2%"),
+                bound_of(row["kind"]),
+                f"{numbers['steps_per_second'][0]:,.0f}",
+                f"`{result.command}`",
+            ]
+        )
+    seeds = len(next(iter(result.sides.values())).measurements["scores"])
+    note = (
+        f"Median over {seeds} seeds [quartiles], by linear solves, no rollouts. Control: loss of the greedy policy "
+        "relative to the best value, averaged over the starts. Prediction: RMS error over all states relative to the "
+        "range of values. Baird's example: projected Bellman error relative to that of the book's first weights; "
+        "semi-gradient TD must diverge. Steps: of each seed; steps/s: of all seeds together."
+    )
+    return render(header, rows) + "\n" + note + "\n" + device_line(result) + "\n"
+
+
+def solvers_table(result: Result | None) -> str:
+    """Sweeps and solves, with the largest true error of the values."""
+    header = ("work", "by", "ms", "error", "command")
+    if result is None:
+        return render(header, [["not measured", "–", "–", "–", "`python -m benchmarks.dynamic_programming`"]])
+    numbers, rows = next(iter(result.sides.values())).measurements, []
+    for name, values in numbers.items():
+        work, _, what = name.partition(": ")
+        if name.startswith("sweep, "):
+            rows.append([work, what, spread([1e3 * x for x in values], ".1f"), "–", f"`{result.command}`"])
+        elif what.endswith(": seconds"):
+            solver = what.removesuffix(": seconds")
+            error = f"{numbers[f'{work}: {solver}: error'][0]:.0e}"
+            rows.append([work, solver, spread([1e3 * x for x in values], ".1f"), error, f"`{result.command}`"])
+    huge = {name.rpartition(": ")[2]: value[0] for name, value in numbers.items() if "functional" in name}
+    note = "Median [quartiles]. Sweeps are in float32, solves in float64 to values within 1e-4 of the true ones."
+    if huge:
+        states = next(name for name in numbers if "functional" in name).split()[0]
+        note += (
+            f" {int(states):,} states, 4 actions, 4 events, γ=0.99, computed and never stored: {huge['sweeps']:.0f} "
+            f"sweeps in {huge['seconds']:.0f} s to an interval of {huge['width']:.1e}, {huge['peak'] / 1e9:.1f} GB at "
+            "the peak."
+        )
+    return render(header, rows) + "\n" + note + "\n" + device_line(result) + "\n"
+
+
+def complexity_table(result: Result | None) -> str:
+    """Slopes of the cost of a sweep."""
+    header = ("sweep", "sizes", "slope", "expected", "command")
+    if result is None:
+        return render(header, [["not measured", "–", "–", "–", "`python -m benchmarks.complexity`"]])
+    numbers, rows = next(iter(result.sides.values())).measurements, []
+    for name, expected in result.configuration["expected"].items():
+        sizes = numbers[f"{name}: sizes"]
+        slope = f"{numbers[f'{name}: slope'][0]:.2f}"
+        rows.append([name, f"{sizes[0]:,} to {sizes[-1]:,}", slope, expected, f"`{result.command}`"])
+    return render(header, rows) + "\n" + device_line(result) + "\n"
+
+
+def runs_table(result: Result | None) -> str:
+    """Many runs in one call."""
+    header = ("α", "runs × steps", "steps/s in one call", "one after the other", "tables that differ", "command")
+    if result is None:
+        return render(header, [["not measured", *["–"] * 4, "`python -m benchmarks.independent_runs`"]])
+    numbers, size = next(iter(result.sides.values())).measurements, result.configuration
+    rows = []
+    for rate in ("0.5", "0.1"):
+        differ, largest = (numbers[f"α={rate}: {what}"][0] for what in ("tables that differ", "largest difference"))
+        rows.append(
+            [
+                rate,
+                f"{size['runs']:,} × {size['steps']:,}",
+                spread(numbers[f"α={rate}: steps/s together"], ",.0f"),
+                f"{numbers[f'α={rate}: steps/s one after the other'][0]:,.0f}",
+                f"{differ}, by at most {largest:.0e}" if differ else "0",
+                f"`{result.command}`",
+            ]
+        )
+    note = (
+        "Q-learning on FrozenLake. α = 1/2 makes every product exact; elsewhere LLVM contracts q + α error to one "
+        "rounding in one of the two programs; from the first tie that falls otherwise on such runs part. Where that "
+        "instruction is kept from LLVM (XLA_FLAGS=--xla_cpu_max_isa=AVX) every bit is equal."
+    )
+    return render(header, rows) + "\n" + note + "\n" + device_line(result) + "\n"
