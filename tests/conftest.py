@@ -1,5 +1,8 @@
 """Settings of every test: two host devices, strict shapes, strict keys, and a compilation cache.
 
+Three quarters of the suite's time is compilation. Without the slow tests, programs are therefore compiled without
+LLVM's costly passes; `pytest -m slow` and `pytest -m ""` run what users run.
+
 They are set before jax is imported: pytest imports this file first.
 """
 
@@ -19,7 +22,7 @@ import pytest  # noqa: E402
 CACHE = os.environ.get("JAXRL_TEST_CACHE", str(pathlib.Path(__file__).parent.parent / ".jax_cache"))
 if CACHE:
     jax.config.update("jax_compilation_cache_dir", CACHE)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 # A silent broadcast of [B] against [B, 1] is the field's most expensive typo.
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -34,6 +37,10 @@ with contextlib.suppress(ImportError, AttributeError):
 
     forward = key_reuse.KeyReuseSignature(key_reuse.Forward(0, 0))
     key_reuse.key_reuse_signatures[jax.lax.transpose_p] = forward
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    jax.config.update("jax_disable_most_optimizations", config.getoption("markexpr") == "not slow")
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -8,6 +8,8 @@ import functools
 import importlib
 import inspect
 import pathlib
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -199,6 +201,7 @@ def test_a_compilation_would_be_seen():
 
 
 def test_changing_a_float_leaf_does_not_retrace(case):
+    assert case.after_three  # compiles
     with compilations() as messages:
         for name in float_leaves(case.algorithm):
             jaxrl.run(nudged(case.algorithm, name), case.state, RUN_KEY, 3, 0)
@@ -298,3 +301,13 @@ def test_save_and_resume_equal_no_interruption(case: Case, tmp_path: pathlib.Pat
     init_key, run_key = split_run_key(jax.random.key(11))  # as `train` does, by programs that are there already
     whole, _ = jaxrl.run(algorithm, init_by_key(algorithm, init_key), run_key, 3)
     assert_trees_equal(resumed.state, whole)
+
+
+@pytest.mark.slow
+def test_it_holds_in_optimized_programs_too():
+    # The fast suite compiles without LLVM's costly passes (conftest.py). Bits must be those of users' programs too.
+    own = "tests/test_contract.py::test_it_holds_in_optimized_programs_too"
+    files = ["tests/test_contract.py", "tests/test_fit.py", "tests/test_sharding.py"]
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "", "--deselect", own, *files]
+    done = subprocess.run(command, cwd=pathlib.Path(__file__).parent.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-5000:]
