@@ -58,13 +58,12 @@ def monte_carlo_control() -> dict[str, Row]:
     import jaxrl
 
     soft = learner(jaxrl.MonteCarlo, num_envs=64, epsilon=0.5)
-    slipping = learner(jaxrl.MonteCarlo, num_envs=256, epsilon=0.3, learning_rate=0.002)
     off_policy = learner(jaxrl.OffPolicyMonteCarlo, num_envs=64)
     return {
         "Monte Carlo, ε-soft": Row(LAKE, 2_000_000, 0.99, soft, options=DRY),
-        "Monte Carlo, ε-soft, slipping": Row(LAKE, 20_000_000, 0.99, slipping),
-        "Monte Carlo, exploring starts": Row(LAKE, 2_000_000, 0.99, starts_everywhere, options=DRY),
-        "off-policy Monte Carlo": Row(LAKE, 2_000_000, 0.99, off_policy, options=DRY),
+        # Not the ε-soft one: on the slipping lake what is greedy for the best ε-soft values, ε ≥ 0.1, loses 1.76 %.
+        "Monte Carlo, exploring starts": Row(LAKE, 20_000_000, 0.99, starts_everywhere),
+        "off-policy Monte Carlo": Row(LAKE, 8_000_000, 0.99, off_policy, options=DRY),
     }
 
 
@@ -73,7 +72,7 @@ def starts_everywhere(env: Any, params: Any, discount: float) -> Any:
     from jaxrl import envs
 
     mdp, _ = envs.enumerate_environment(env, params)
-    options: dict[str, Any] = dict(num_envs=64, num_steps=100, exploring_starts=True, epsilon=0.0, first_visit=False)
+    options: dict[str, Any] = dict(num_envs=256, exploring_starts=True, epsilon=0.0, learning_rate=0.002)
     anywhere = dataclasses.replace(mdp, start=None)
     return jaxrl.MonteCarlo(envs.TabularEnvironment(), anywhere, discount=discount, **options)
 
