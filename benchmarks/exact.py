@@ -23,9 +23,15 @@ def projected_bellman_error(
     return float(np.sqrt(np.mean((features @ np.linalg.pinv(features) @ error) ** 2)))
 
 
-def best_values(transition: np.ndarray, reward: np.ndarray, discount: float) -> np.ndarray:
-    """v* `[S]` by policy iteration; an action is changed only for one that is better by more than rounding."""
-    states, actions = np.arange(len(reward)), reward.argmax(1)
+def best_values(
+    transition: np.ndarray, reward: np.ndarray, discount: float, first: np.ndarray | int | None = None
+) -> np.ndarray:
+    """v* `[S]` by policy iteration; an action is changed only for one that is better by more than rounding.
+
+    The first policy takes the actions `first` `[S]`, or those of the best rewards.
+    """
+    states = np.arange(len(reward))
+    actions = reward.argmax(1) if first is None else np.broadcast_to(first, states.shape)
     for _ in range(1000):
         matrix = np.eye(len(reward)) - discount * transition[states, actions]
         values = np.linalg.solve(matrix, reward[states, actions])

@@ -140,17 +140,10 @@ def off_policy_prediction() -> dict[str, Row]:
 
 
 def baird() -> dict[str, Row]:
-    import jax.numpy as jnp
-
-    import jaxrl
-    from jaxrl import envs
-
     def gradient(correction_rate: float) -> Make:
         def make(env: Any, params: Any, discount: float) -> Any:
-            target, behavior = jnp.tile(jnp.array([0.0, 1.0]), (7, 1)), jnp.tile(jnp.array([6 / 7, 1 / 7]), (7, 1))
-            options: dict[str, Any] = dict(learning_rate=0.01, correction_rate=correction_rate, discount=discount)
-            options |= MANY | dict(weights=jnp.array(BAIRD_WEIGHTS))
-            return jaxrl.GradientTD(env, params, envs.textbook.baird_features, target, behavior, **options)
+            options = MANY | dict(learning_rate=0.01, correction_rate=correction_rate, discount=discount)
+            return bairds_learner(env, params, **options)
 
         return make
 
@@ -158,6 +151,18 @@ def baird() -> dict[str, Row]:
         "semi-gradient TD(0), Baird": Row("Baird", 40_000, 0.99, gradient(0.0), "divergence"),
         "TDC, Baird": Row("Baird", 20_000_000, 0.99, gradient(0.1), "projected error"),
     }
+
+
+def bairds_learner(env: Any, params: Any, **options: Any) -> Any:
+    """With the policies and the first weights of the book."""
+    import jax.numpy as jnp
+
+    import jaxrl
+    from jaxrl import envs
+
+    target, behavior = jnp.tile(jnp.array([0.0, 1.0]), (7, 1)), jnp.tile(jnp.array([6 / 7, 1 / 7]), (7, 1))
+    weights = jnp.array(BAIRD_WEIGHTS)
+    return jaxrl.GradientTD(env, params, envs.textbook.baird_features, target, behavior, weights=weights, **options)
 
 
 BAIRD_WEIGHTS = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 10.0, 1.0)

@@ -93,13 +93,13 @@ class Solution:
     upper: jax.Array
     """`[S]`."""
     policy: jax.Array
-    """The first of the best actions, int32 `[S]`."""
+    """A best action, int32 `[S]`: the first one where any will do."""
     optimal_actions: jax.Array
     """The actions that the bounds cannot tell from the best, bool `[S, A]`."""
     num_updates: jax.Array
     """Updates made, int32 `[]`."""
     residual: jax.Array
-    """Largest change of a value in the last update, `[]`."""
+    """Largest change of a value in the last update, `[]`; for an average reward the spread of the changes."""
     smallest_tolerance: jax.Array
     """A tolerance that the dtype can certify, `[]`: the width of the bounds that is due to rounding."""
     rule: jax.Array

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+import jaxrl
 from benchmarks import exact
 from jaxrl import envs
 
@@ -82,3 +83,20 @@ def policy_values(mdp: Any, policy: Any, discount: float = 1.0) -> np.ndarray:
     policy = np.asarray(policy)
     policy = np.eye(reward.shape[1])[policy] if policy.ndim == 1 else policy
     return exact.policy_values(transition, reward, policy, discount)
+
+
+def undiscounted(mdp: Any) -> Any:
+    """v* at γ = 1, by policy iteration over proper policies."""
+    return jaxrl.solve(jaxrl.StochasticShortestPath(mdp), tolerance=1e-5, max_updates=1000)
+
+
+def discounted(mdp: Any, discount: float) -> Any:
+    """v*, in float64."""
+    return jaxrl.solve(jaxrl.ValueIteration(mdp, discount=discount), tolerance=1e-10, max_updates=100_000)
+
+
+def stick_on_20() -> np.ndarray:
+    """Actions `[S]` of blackjack: hit below 20."""
+    total = 12 + np.arange(211) // 20
+    total[200:] = 21
+    return (total < 20).astype(int)

@@ -14,6 +14,7 @@ import pytest
 from benchmarks import __main__ as listing
 from benchmarks import evaluator, learning, machine, peers, ppo_vs_peers, rendering, results, tables
 from benchmarks.results import Device, Result, Side
+from benchmarks.tabular_rows import rows
 from benchmarks.workers import jaxrl_ppo
 from benchmarks.workers.configuration import Configuration
 
@@ -223,3 +224,9 @@ def test_quick_changes_sizes_only():
     options = ppo_vs_peers.Options()
     assert ppo_vs_peers.quick(options).configuration == options.configuration
     assert dataclasses.replace(options, quick=True).steps("rejax") == 122 * 8192
+
+
+def test_the_table_of_learners_is_of_the_rows_that_there_are():
+    result = results.load("tabular_learning", results.RESULTS)
+    measured = {name: (row["problem"], row["steps"], row["discount"]) for name, row in result.configuration.items()}
+    assert measured == {name: (row.problem, row.steps, row.discount) for name, row in rows().items()}

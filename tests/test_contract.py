@@ -307,7 +307,8 @@ def test_save_and_resume_equal_no_interruption(case: Case, tmp_path: pathlib.Pat
 def test_it_holds_in_optimized_programs_too():
     # The fast suite compiles without LLVM's costly passes (conftest.py). Bits must be those of users' programs too.
     own = "tests/test_contract.py::test_it_holds_in_optimized_programs_too"
-    files = ["tests/test_contract.py", "tests/test_fit.py", "tests/test_sharding.py"]
+    names = ("contract", "fit", "sharding", "dp", "td", "traps")
+    files = [*(f"tests/test_{name}.py" for name in names), "tests/ops"]
     command = [sys.executable, "-m", "pytest", "-q", "-m", "", "--deselect", own, *files]
     done = subprocess.run(command, cwd=pathlib.Path(__file__).parent.parent, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-5000:]

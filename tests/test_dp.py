@@ -37,13 +37,16 @@ ALGORITHMS = {
 }
 
 
-def exact_values(mdp, discount):
-    """v* by policy iteration with NumPy's linear solver in float64."""
+def dense_arrays(mdp):
+    """Transitions `[S, A, S]` and rewards `[S, A]` in float64; -inf is forbidden."""
     mdp = jaxrl.envs.to_dense(mdp)
     transition, reward = np.asarray(mdp.transitions.probability, np.float64), np.asarray(mdp.reward, np.float64)
-    if mdp.allowed is not None:
-        reward = np.where(mdp.allowed, reward, -np.inf)
-    return best_values(transition, reward, discount)
+    return transition, reward if mdp.allowed is None else np.where(mdp.allowed, reward, -np.inf)
+
+
+def exact_values(mdp, discount):
+    """v* by policy iteration with NumPy's linear solver in float64."""
+    return best_values(*dense_arrays(mdp), discount)
 
 
 def solve(mdp, discount, tolerance, **options):
@@ -345,8 +348,30 @@ def test_sweeps_in_place_are_the_books():
             gambler = textbook.gambler(heads)
             found = sweeps_until(lambda v, mdp=gambler: block_sweep(mdp, v, 1.0, 101), jnp.zeros(101), 1e-15)
             assert abs(found - sweeps) <= near
-        rental = textbook.car_rental()
-        assert sweeps_until(lambda v: rental.q_values(v, 0.9).max(-1), jnp.zeros(441), 1e-11) == 279
+        for mdp, discount, tolerance, sweeps in (
+            (textbook.car_rental(), 0.9, 1e-11, 279),
+            (textbook.cliff_walking(), 1.0, 1e-12, 15),
+            (textbook.taxi(), 1.0, 1e-12, 19),
+        ):
+            zeros = jnp.zeros(mdp.num_states)
+            found = sweeps_until(lambda v, mdp=mdp, d=discount: mdp.q_values(v, d).max(-1), zeros, tolerance)
+            assert found == sweeps
+
+
+def test_residuals_mislead_where_bounds_do_not():
+    # FrozenLake 8x8, γ = 0.99: a last change below 1e-3 leaves an error of 3.9e-2, one below 1e-6 3.0e-5.
+    table = gymnasium.make("FrozenLake-v1", map_name="8x8").unwrapped.P
+    with jax.enable_x64():
+        mdp = jaxrl.envs.from_gymnasium(table)
+        best, sweep = exact_values(mdp, 0.99), jax.jit(lambda v: mdp.q_values(v, 0.99).max(-1))
+        values, found, change, count = jnp.zeros(64), {}, np.inf, 0
+        for below in (1e-3, 1e-6):
+            while change >= below:
+                values, before, count = sweep(values), values, count + 1
+                change = float(jnp.abs(values - before).max())
+            found[below] = float(jnp.abs(values - best).max())
+    np.testing.assert_allclose([found[1e-3], found[1e-6]], [3.9e-2, 3.0e-5], rtol=0.02)
+    assert count == 370
 
 
 def test_blocks_that_do_not_divide_the_states_cover_them():
@@ -390,6 +415,44 @@ def test_a_cycle_that_pays_is_reported_as_never_coming_to_an_end():
     solution = jax.jit(lambda mdp: jaxrl.solve(jaxrl.StochasticShortestPath(mdp)))(mdp)
     assert int(solution.rule) == Rule.IMPROPER
     assert solution.values.tolist() == [np.inf, np.inf, 0, 0]
+
+
+def test_the_first_policy_is_not_one_that_takes_exponentially_long():
+    # Costs of one. Action 0: forward with 0.6, else back to the start; 1: forward with 0.5, else stay: 2 N steps.
+    size = 30
+    states = np.arange(size)
+    successor = np.stack([np.stack([states + 1, 0 * states], -1), np.stack([states + 1, states], -1)], 1)
+    successor = np.concatenate([successor, np.full((1, 2, 2), size)])
+    probability = np.tile([[0.6, 0.4], [0.5, 0.5]], (size + 1, 1, 1))
+    mdp = jaxrl.envs.from_successors(
+        successor, probability, -np.ones((size + 1, 2)), terminal=np.arange(size + 1) == size
+    )
+    solution = jaxrl.solve(jaxrl.StochasticShortestPath(mdp), tolerance=2.0)
+    np.testing.assert_allclose(solution.values[0], best_values(*dense_arrays(mdp), 1.0, first=1)[0], rtol=1e-4)
+    assert float(solution.values[0]) > -2 * size
+
+
+def test_nothing_is_proved_before_the_end():
+    with pytest.warns(UserWarning, match="after 3 updates the values are proved to inf"):
+        solution = jaxrl.solve(jaxrl.BackwardInduction(textbook.cliff_walking(), horizon=100), max_updates=3)
+    assert np.isneginf(solution.lower).all() and np.isposinf(solution.upper).all()
+    # State 0: end at a cost of 5 by the likelier way, or go round by state 1 for nothing.
+    successor = [[[2], [1]], [[2], [2]], [[2], [2]]]
+    mdp = jaxrl.envs.from_successors(successor, np.ones((3, 2, 1)), [[-5, 0], [0, 0], [0, 0]], terminal=[0, 0, 1])
+    with pytest.warns(UserWarning, match="after 0 updates"):
+        solution = jaxrl.solve(jaxrl.StochasticShortestPath(mdp), max_updates=0)
+    assert np.isposinf(solution.upper).all() and float(solution.lower[0]) <= -4.99
+    np.testing.assert_allclose(jaxrl.solve(jaxrl.StochasticShortestPath(mdp)).values[0], 0.0, atol=1e-6)
+
+
+def test_a_process_that_is_none_is_refused():
+    both = jaxrl.envs.enumerate_environment(*jaxrl.envs.make("FrozenLake-misc"))
+    with pytest.raises(TypeError, match=r"mdp: a .* is no Markov decision process; unpack"):
+        jaxrl.solve(jaxrl.ValueIteration(both))
+
+
+def test_an_infinite_field_may_be_beyond_float32():
+    jaxrl.check(jaxrl.QLearning(*jaxrl.envs.make("Gridworld4x4"), anneal_updates=1e39))
 
 
 def test_the_average_reward_of_a_periodic_process_is_found_by_damping():

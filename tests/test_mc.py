@@ -8,7 +8,7 @@ import pytest
 import jaxrl
 from jaxrl import envs, ops
 from jaxrl.envs import textbook
-from tests.helpers import policy_values
+from tests.helpers import policy_values, stick_on_20
 
 GAMMA = 0.9
 
@@ -154,12 +154,6 @@ def test_control_with_exploring_starts_finds_the_books_blackjack_policy():
     assert value > -0.0431131 - 0.004
 
 
-def stick_on_20():
-    total = 12 + np.arange(211) // 20
-    total[200:] = 21
-    return jnp.asarray(jax.nn.one_hot((total < 20).astype(int), 2))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("weighted", [True, False])
 def test_importance_sampling_gives_the_value_of_the_other_policy(weighted):
@@ -172,7 +166,7 @@ def test_importance_sampling_gives_the_value_of_the_other_policy(weighted):
         num_steps=12,
         weighted=weighted,
         discount=1.0,
-        policy=stick_on_20(),
+        policy=jax.nn.one_hot(stick_on_20(), 2),
     )
     keys = jax.random.split(jax.random.key(0), 20)
     q = jax.vmap(lambda key: jaxrl.train(learner, key, 100)[0].q[state_13, 1])(keys)
@@ -187,10 +181,9 @@ def test_weighted_importance_sampling_errs_less_at_first():
     state_13 = (13 - 12) * 20 + 10 + 1
     mdp = textbook.starting_in(mdp, state_13)
     errors = {}
+    options = dict(num_envs=25, num_steps=12, discount=1.0, policy=jax.nn.one_hot(stick_on_20(), 2))
     for weighted in (True, False):
-        learner = jaxrl.OffPolicyMonteCarlo(
-            env, mdp, num_envs=25, num_steps=12, weighted=weighted, discount=1.0, policy=stick_on_20()
-        )
+        learner = jaxrl.OffPolicyMonteCarlo(env, mdp, weighted=weighted, **options)
         q = jax.vmap(lambda key, learner=learner: jaxrl.train(learner, key, 1)[0].q[state_13, 1])(
             jax.random.split(jax.random.key(0), 2000)
         )
@@ -217,3 +210,18 @@ def test_off_policy_control_learns_the_greedy_policy():
     state, _ = jaxrl.train(learner, jax.random.key(0), 1500)
     value = policy_values(mdp, state.q.argmax(-1)) @ np.asarray(mdp.start)
     assert value > -0.0431131 - 0.006
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"policy": jnp.full((16, 4), 0.5)}, "policy: what state"),
+        ({"policy": jnp.full((3, 4), 0.25)}, r"policy: must be probabilities \[16, 4\]"),
+        ({"behavior": jnp.ones((16, 4))}, "behavior: what state"),
+        ({"behavior": jnp.eye(4)[jnp.zeros(16, jnp.int32)]}, "behavior: in state 0 it never takes action 1"),
+    ],
+)
+def test_policies_that_are_none_are_refused(changes, words):
+    fields = {"policy": jnp.full((16, 4), 0.25)} | changes
+    with pytest.raises(ValueError, match=words):
+        jaxrl.check(jaxrl.OffPolicyMonteCarlo(*envs.make("Gridworld4x4"), **fields))

@@ -23,7 +23,7 @@ def main() -> None:
 
     def solve(method: str, discount: float, tolerance: float) -> dict[str, Any]:
         # Its policy iteration may flip between tied actions for ever; the error of the values tells.
-        most = 10_000_000 if method == "value_iteration" else 100
+        most = 100 if method == "policy_iteration" else 10_000_000
         models = [DiscreteDP(reward, transition, discount) for reward, transition in processes]
         start = time.perf_counter()
         answers = [model.solve(method=method, epsilon=2 * tolerance, max_iter=most) for model in models]

@@ -9,6 +9,7 @@ import jax.core
 import jax.numpy as jnp
 import numpy as np
 
+from jaxrl.envs.refusals import check_policy
 from jaxrl.types import field_types
 
 
@@ -22,7 +23,8 @@ def check(algorithm: Any) -> None:
       algorithm: the algorithm.
 
     Raises:
-      ValueError: for a number that is not finite or out of its range, naming the field.
+      ValueError: for a number that is not finite or out of its range, and for a table that is no policy of the
+        problem, naming the field.
       TypeError: for a value of the wrong kind, or an action space that the algorithm does not fit.
 
     Example:
@@ -45,6 +47,28 @@ def check(algorithm: Any) -> None:
                 _check_range(field, value, jnp.result_type(float))
     for kind in ("observation", "action"):
         _check_space(algorithm, kind)
+    _check_tables(algorithm)
+
+
+def _check_tables(algorithm: Any) -> None:
+    """A process that is one, and policies that the problem allows, the acting one not less than the other."""
+    names = {field.name for field in dataclasses.fields(algorithm)}
+    if "mdp" in names and not hasattr(algorithm.mdp, "q_values"):
+        raise TypeError(f"mdp: a {type(algorithm.mdp).__name__} is no Markov decision process; unpack or convert it")
+    given = {name: getattr(algorithm, name) for name in ("policy", "behavior") if name in names}
+    given = {name: value for name, value in given.items() if value is not None}
+    if not given:
+        return
+    env, params = algorithm.env, algorithm.env_params
+    shape = (env.observation_space(params).n, env.action_space(params).n)
+    for name, value in given.items():
+        if jnp.shape(value) != shape:
+            raise ValueError(f"{name}: must be probabilities {list(shape)}, not {jnp.shape(value)}")
+        check_policy(name, value, shape, getattr(params, "allowed", None), getattr(params, "terminal", None))
+    if len(given) == 2 and not any(isinstance(value, jax.core.Tracer) for value in given.values()):
+        never = np.argwhere((np.asarray(given["policy"]) > 0) & (np.asarray(given["behavior"]) == 0))
+        if len(never):
+            raise ValueError(f"behavior: in state {never[0][0]} it never takes action {never[0][1]}, which policy does")
 
 
 def _check_space(algorithm: Any, kind: str) -> None:
@@ -83,7 +107,8 @@ def _check_network(value: Any) -> None:
 
 
 def _check_range(field: Any, value: Any, dtype: np.dtype) -> None:
-    numbers = np.asarray(value).astype(dtype)
+    with np.errstate(over="ignore"):  # infinity may be allowed
+        numbers = np.asarray(value).astype(dtype)
     low, high = field.metadata["low"], field.metadata["high"]
     open_low, open_high = (field.metadata.get(name, False) for name in ("open_low", "open_high"))
     inside = (numbers > low if open_low else numbers >= low) & (numbers < high if open_high else numbers <= high)

@@ -96,10 +96,14 @@ def _raise(solution: Solution, tolerance: Any, max_updates: Any) -> None:
         why = "prefers never to come" if solution.values[state] > 0 else "cannot come"
         raise ValueError(f"mdp: state {state} {why} to an end, so that without a discount it has no value")
     if rule == Rule.NOT_FINITE:
-        raise FloatingPointError("a value is not finite; look at the rewards and, without a discount, at cycles")
+        raise FloatingPointError(
+            "a value or its bound is not finite; look at the rewards and, without a discount, at cycles, at policies "
+            "that take for ever, and at an `evaluate` that does not solve the equations"
+        )
     if rule == Rule.RUNNING:
         half = float((solution.upper - solution.lower).max()) / 2
         warnings.warn(
-            f"not converged: after {max_updates} updates the values are proved to {half:.1e}, not to {tolerance}",
+            f"not converged: after {solution.num_updates} updates the values are proved to {half:.1e}, not to "
+            f"{tolerance}",
             stacklevel=3,
         )

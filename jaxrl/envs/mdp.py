@@ -7,9 +7,9 @@ terminal state: nothing follows, nothing is earned.
 
 import flax.struct
 import jax
-import jax.core
 import jax.numpy as jnp
 
+from jaxrl.envs.refusals import ROW_TOLERANCE, check_policy
 from jaxrl.envs.transitions import DenseTransitions, FanoutTransitions, FunctionalTransitions
 
 
@@ -92,6 +92,8 @@ class MDP:
           ValueError: for a state whose action is not allowed or whose probabilities do not sum to one. Under `jit` its
             reward is NaN instead.
         """
+        policy = jnp.asarray(policy)
+        check_policy("policy", policy, self.reward.shape, self.allowed, self.terminal)
         if policy.ndim == 1:
             reward = jnp.take_along_axis(self.reward, policy[:, None], axis=1)
             right = (policy >= 0) & (policy < self.num_actions)
@@ -99,13 +101,13 @@ class MDP:
                 right &= jnp.take_along_axis(self.allowed, policy[:, None], axis=1)[:, 0]
             transitions = self.transitions.choose(policy)
         else:
-            reward = (policy * self.reward).sum(-1, keepdims=True)
-            right = (policy >= 0).all(-1) & (jnp.abs(policy.sum(-1) - 1) < 1e-5)
+            sums = policy.sum(-1, keepdims=True)
+            right = (policy >= 0).all(-1) & (jnp.abs(sums[:, 0] - 1) < ROW_TOLERANCE)
             if self.allowed is not None:
                 right &= (self.allowed | (policy == 0)).all(-1)
+            policy = policy / jnp.where(sums > 0, sums, 1.0)
+            reward = (policy * self.reward).sum(-1, keepdims=True)
             transitions = self.transitions.follow(policy)
         if self.terminal is not None:
             right |= self.terminal
-        if not isinstance(right, jax.core.Tracer) and not right.all():
-            raise ValueError(f"policy: what state {int(right.argmin())} does is not allowed, or no distribution")
         return MDP(transitions, jnp.where(right[:, None], reward, jnp.nan), self.terminal)

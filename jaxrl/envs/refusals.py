@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 
@@ -15,8 +16,8 @@ def expected_reward(probability: np.ndarray, reward: np.ndarray) -> tuple[np.nda
     if reward.shape != probability.shape:
         return reward, None
     possible = probability > 0
-    counted = np.where(possible, reward, 0.0)
-    expected = (probability * counted).sum(axis=-1)
+    counted, sums = np.where(possible, reward, 0.0), probability.sum(axis=-1)
+    expected = (probability * counted).sum(axis=-1) / np.where(sums > 0, sums, 1.0)  # as `rows` divides them
     lowest, highest = np.where(possible, reward, np.inf).min(-1), np.where(possible, reward, -np.inf).max(-1)
     return expected, jnp.asarray(counted) if np.any(lowest < highest) else None
 
@@ -76,15 +77,46 @@ def counts(shape: tuple[int, ...], terminal: Any, allowed: Any) -> np.ndarray:
     return taken if terminal is None else taken & ~np.asarray(terminal, bool)[:, None]
 
 
-def check_sums(sums: np.ndarray, counted: np.ndarray) -> None:
+def check_sums(sums: np.ndarray, counted: np.ndarray, tolerance: float = ROW_TOLERANCE) -> None:
     """Refuse rows `[S, A]` that count and do not sum to one."""
-    wrong = np.argwhere(counted & ~(np.abs(sums - 1) <= ROW_TOLERANCE))
+    wrong = np.argwhere(counted & ~(np.abs(sums - 1) <= tolerance))
     if len(wrong):
         state, action = wrong[0]
         raise ValueError(
             f"transition: the probabilities of state {state}, action {action} sum to {sums[state, action]:.9g}, "
             f"{abs(sums[state, action] - 1):.2g} away from one"
         )
+
+
+def check_policy(name: str, policy: Any, shape: tuple[int, ...], allowed: Any = None, terminal: Any = None) -> None:
+    """Refuse what is no policy of `shape` = (S, A): actions int `[S]`, or probabilities `[S, A]`.
+
+    Args:
+      name: of the field, for the message.
+      policy: checked by its shape alone under `jit`.
+      shape: S and A.
+      allowed: bool `[S, A]` or None.
+      terminal: bool `[S]` or None; what the policy does there does not matter.
+
+    Raises:
+      ValueError: naming the first state that is wrong.
+    """
+    if jnp.shape(policy) not in (shape, shape[:1]):
+        raise ValueError(
+            f"{name}: must be actions [{shape[0]}] or probabilities [{shape[0]}, {shape[1]}], not {jnp.shape(policy)}"
+        )
+    if any(isinstance(x, jax.core.Tracer) for x in (policy, allowed, terminal)):
+        return
+    policy = np.asarray(policy)
+    if policy.ndim == 1:
+        if not np.issubdtype(policy.dtype, np.integer):
+            raise ValueError(f"{name}: actions must be integers, not {policy.dtype}")
+        policy = policy[:, None] == np.arange(shape[1])
+    right = (policy >= 0).all(-1) & (np.abs(policy.sum(-1) - 1) < ROW_TOLERANCE)
+    right &= True if allowed is None else (np.asarray(allowed) | (policy == 0)).all(-1)
+    right |= False if terminal is None else np.asarray(terminal)
+    if not right.all():
+        raise ValueError(f"{name}: what state {right.argmin()} does is not allowed, or no distribution")
 
 
 def optional(*arrays: Any) -> list[Any]:

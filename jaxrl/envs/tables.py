@@ -72,6 +72,8 @@ def from_successors(successor: Any, probability: Any, reward: Any, *, terminal: 
             f"successor, probability: both must be [S, A, K] with at least one state, action and successor, not "
             f"{successor.shape} and {probability.shape}"
         )
+    if not np.issubdtype(successor.dtype, np.integer):
+        raise ValueError(f"successor: must be integers, the numbers of states, not {successor.dtype}")
     num_states = len(successor)
     wrong = np.argwhere((successor < 0) | (successor >= num_states))
     if len(wrong):
@@ -110,11 +112,16 @@ def from_gymnasium(table: Mapping[int, Mapping[int, Sequence[Any]]]) -> MDP:
     """
     if not table:
         raise ValueError("table: holds no state")
+    if sorted(table) != list(range(len(table))):
+        raise ValueError(f"table: the states must be 0 to {len(table) - 1}, not {sorted(table)}")
     num_states, num_actions = len(table), len(table[0])
     ragged = [s for s in range(num_states) if sorted(table[s]) != list(range(num_actions))]
     if ragged:
         raise ValueError(f"table: state {ragged[0]} must have the actions 0 to {num_actions - 1}, as state 0 has")
     outcomes = [[list(table[s][a]) for a in range(num_actions)] for s in range(num_states)]
+    lost = [s for s, row in enumerate(outcomes) if any(o[1] not in table for each in row for o in each)]
+    if lost:
+        raise ValueError(f"table: state {lost[0]} leads to a state that is none of 0 to {num_states - 1}")
     ended = {o[1] for row in outcomes for each in row for o in each if o[3] and o[0] > 0}
     entered = {
         o[1] for s, row in enumerate(outcomes) for each in row for o in each if not o[3] and o[0] > 0 and o[1] != s
@@ -163,9 +170,9 @@ def from_function(
       The process.
 
     Raises:
-      ValueError: for masks of other shapes, and for a state without an allowed action; outside of `jit` also if the
-        probabilities of a state and action are negative or do not sum to one, if a successor is no state, or if a
-        reward is not finite.
+      ValueError: for sizes that are not positive; for masks of other shapes, and for a state without an allowed action;
+        outside of `jit` also if the probabilities of a state and action are negative or do not sum to one within
+        rounding, if a successor is no state, or if a reward is not finite.
 
     Example:
       >>> def coin(heads, state, action, event):
@@ -173,20 +180,23 @@ def from_function(
       >>> from_function(coin, (2, 1, 2), 0.25).reward.tolist()
       [[0.25], [0.25]]
     """
+    if len(sizes) != 3 or not all(isinstance(n, int) and n > 0 for n in sizes):
+        raise ValueError(f"sizes={sizes}: must be three positive integers, the numbers of states, actions and events")
     transitions = FunctionalTransitions(outcome, *sizes, params)
     terminal, allowed, _ = masks(np.zeros(sizes[:2]), sizes[:2], terminal, allowed)
     reward, sums, possible = _totals(transitions)
     if not isinstance(sums, jax.core.Tracer):
         counted = counts(sums.shape, terminal, allowed)
-        check_sums(np.asarray(sums), counted)
+        # They are used as they are, so that only what rounds may be missing.
+        check_sums(np.asarray(sums), counted, tolerance=2 * sizes[2] * float(jnp.finfo(sums.dtype).eps))
         wrong = np.argwhere(counted & ~np.asarray(possible))
         if len(wrong):
             raise ValueError(
                 f"outcome: of state {wrong[0][0]}, action {wrong[0][1]} a probability is negative, a reward is not "
                 f"finite, or a successor is none of the states 0 to {sizes[0] - 1}"
             )
-    if terminal is not None:
-        reward = jnp.where(terminal[:, None], 0.0, reward)
+    if terminal is not None or allowed is not None:
+        reward = jnp.where(counts(sizes[:2], terminal, allowed), reward, 0.0)
     return MDP(transitions, reward, *optional(terminal, allowed))
 
 

@@ -9,6 +9,7 @@ from gymnax.environments import environment, spaces
 
 from jaxrl import ops
 from jaxrl.envs.mdp import MDP
+from jaxrl.envs.refusals import check_policy
 
 
 @flax.struct.dataclass
@@ -178,12 +179,19 @@ def follow(env: Any, env_params: Any, policy: jax.Array) -> tuple[FollowedEnviro
     Returns:
       The environment, with one action, and its parameters; the policy is a leaf of them.
 
+    Raises:
+      ValueError: for a policy of another shape, or one that is no distribution or not allowed in some state.
+
     Example:
       >>> import jaxrl
       >>> env, env_params = follow(*jaxrl.envs.make("FrozenLake-misc"), jnp.full((16, 4), 0.25))
       >>> env.action_space(env_params).n
       1
     """
+    policy = jnp.asarray(policy)
+    num_actions = env.action_space(env_params).n
+    masks = (getattr(env_params, name, None) for name in ("allowed", "terminal"))
+    check_policy("policy", policy, (env.observation_space(env_params).n, num_actions), *masks)
     if policy.ndim == 1:
-        policy = jax.nn.one_hot(policy, env.action_space(env_params).n)
+        policy = jax.nn.one_hot(policy, num_actions)
     return FollowedEnvironment(env), FollowedParams(env_params.max_steps_in_episode, env_params, policy)

@@ -121,7 +121,7 @@ def action_values(env: Any, env_params: Any, given: jax.Array | None = None, sha
     shape = (*shape, env.observation_space(env_params).n, env.action_space(env_params).n)
     if given is not None and jnp.shape(given) != shape:
         raise ValueError(f"q: must be {list(shape)}, one for each state and action, not {jnp.shape(given)}")
-    q = jnp.zeros(shape) if given is None else jnp.array(given, jnp.float32)
+    q = jnp.zeros(shape) if given is None else jnp.array(given, jnp.zeros(()).dtype)
     allowed = getattr(env_params, "allowed", None)
     return q if allowed is None else jnp.where(jnp.broadcast_to(allowed, shape), q, ops.FORBIDDEN)
 

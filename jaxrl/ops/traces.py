@@ -31,24 +31,31 @@ def dutch_trace(trace: jax.Array, learning_rate: jax.Array | float) -> jax.Array
 
 
 def trace_update(q: jax.Array, trace: jax.Array, td_error: jax.Array, learning_rate: jax.Array | float) -> jax.Array:
-    """Q ← q + α δ z, for N traces on one table with the step 1 - (1-α)^c of an entry that c of them touch.
+    """Q ← q + α δ z; N traces on one table move an entry by 1 - Π(1 - α z) times their mean error, weighted by z.
 
     Args:
       q: `[S, A]`.
-      trace: `[N, S, A]`, eligibility z.
+      trace: `[N, S, A]`, eligibility z ≥ 0.
       td_error: `[N]`, δ.
       learning_rate: α in (0, 1].
 
     Returns:
       `[S, A]`.
 
-    Source: Sutton & Barto (2018), Reinforcement Learning, 2nd ed., section 12.2; the step as in `table_update`.
+    Example:
+      >>> trace = jnp.array([1.0, 0.0])[:, None, None]  # the second one has not been here
+      >>> trace_update(jnp.zeros((1, 1)), trace, jnp.array([1.0, 5.0]), 0.5).tolist()
+      [[0.5]]
+
+    Source: Sutton & Barto (2018), Reinforcement Learning, 2nd ed., section 12.2; with traces of zero and one the step
+    is that of `table_update`.
     """
     step = jnp.einsum("n,nsa->sa", td_error, trace, precision="highest")
     if len(td_error) == 1:
         return q + learning_rate * step
-    count = (trace != 0).sum(0).astype(q.dtype)
-    return q + (1.0 - (1.0 - learning_rate) ** count) * step / jnp.maximum(count, 1.0)
+    total = trace.sum(0)
+    moved = 1.0 - jnp.clip(1.0 - learning_rate * trace, 0.0).prod(0)
+    return q + moved * step / jnp.where(total > 0, total, 1.0)
 
 
 def true_online_td_update(

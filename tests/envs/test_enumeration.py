@@ -10,7 +10,7 @@ import scipy.stats
 import jaxrl
 from jaxrl import envs
 from jaxrl.envs.recipes import RECIPES
-from tests.helpers import policy_values
+from tests.helpers import discounted, policy_values, undiscounted
 
 
 def enumerated(name, **options):
@@ -19,14 +19,6 @@ def enumerated(name, **options):
 
 def start_value(mdp, solution):
     return float(mdp.start @ solution.values)
-
-
-def discounted(mdp, discount):
-    return jaxrl.solve(jaxrl.ValueIteration(mdp, discount=discount), tolerance=1e-10, max_updates=100_000)
-
-
-def undiscounted(mdp):
-    return jaxrl.solve(jaxrl.StochasticShortestPath(mdp), tolerance=1e-5, max_updates=1000)
 
 
 def value_of(mdp, policy, discount):
@@ -95,6 +87,9 @@ def test_the_first_greedy_action_of_the_exact_values_goes_round_for_ever():
         assert reaches_the_end(mdp, naive)[start] == 0.0
         np.testing.assert_allclose(reaches_the_end(mdp, solution.policy)[start], 1.0, atol=1e-6)
         assert np.asarray(solution.optimal_actions)[np.arange(64), naive].all(), "tied, and still improper"
+        small, _ = enumerated("FrozenLake-misc")  # on 4x4 it does come to an end
+        naive = jnp.round(small.q_values(undiscounted(small).values, 1.0), 9).argmax(-1)
+        np.testing.assert_allclose(policy_values(small, naive)[0], 14 / 17, atol=1e-9)
 
 
 def reaches_the_end(mdp, policy):
@@ -121,6 +116,8 @@ def test_four_rooms():
             np.testing.assert_allclose(np.asarray(solution.values)[alive].mean(), mean, atol=1e-7)
         np.testing.assert_allclose(start_value(mdp, undiscounted(mdp)), 1.0, atol=1e-9)
         np.testing.assert_allclose(value_of(mdp, uniform(mdp), 0.99), 0.0530956157, atol=1e-9)
+        limited = jaxrl.solve(jaxrl.BackwardInduction(mdp, horizon=500), tolerance=1e-9)
+        np.testing.assert_allclose(start_value(mdp, limited), 1.0, atol=1e-12)
         steps = mdp.replace(reward=-jnp.ones_like(mdp.reward))
         np.testing.assert_allclose(start_value(mdp, undiscounted(steps)), -26.71049416, atol=1e-7)
         certain, _ = enumerated("FourRooms-misc", fail_prob=0.0)
@@ -149,11 +146,11 @@ def test_catch():
 def test_deep_sea(size, value, random):
     with jax.enable_x64():
         mdp, _ = enumerated("DeepSea-bsuite", size=size)
-        np.testing.assert_allclose(start_value(mdp, undiscounted(mdp)), 0.99, atol=1e-6)
-        np.testing.assert_allclose(start_value(mdp, discounted(mdp, 0.99)), value, atol=1e-6)
+        np.testing.assert_allclose(start_value(mdp, undiscounted(mdp)), 0.99, atol=1e-9)
+        np.testing.assert_allclose(start_value(mdp, discounted(mdp, 0.99)), value, atol=1e-9)
         if random is not None:
             found = np.asarray(mdp.start) @ policy_values(mdp, uniform(mdp))
-            np.testing.assert_allclose(found, random, atol=1e-6)
+            np.testing.assert_allclose(found, random, atol=1e-9)
 
 
 def test_chains():
@@ -161,7 +158,7 @@ def test_chains():
         mdp, _ = enumerated("UmbrellaChain-bsuite")
         np.testing.assert_allclose(start_value(mdp, undiscounted(mdp)), 1.0, atol=1e-9)
         mdp, _ = enumerated("DiscountingChain-bsuite")
-        np.testing.assert_allclose(start_value(mdp, undiscounted(mdp)), 1.1, atol=1e-6)
+        np.testing.assert_allclose(start_value(mdp, undiscounted(mdp)), np.float32(1.1), atol=1e-9)  # its own float32
 
 
 def test_meta_maze_counts_cells_times_goals():

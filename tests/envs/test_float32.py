@@ -64,7 +64,7 @@ def test_problems_of_the_textbook(name):
     with jax.enable_x64():
         double = values(make(), discounts)
     assert single.dtype == np.float32 and double.dtype == np.float64
-    np.testing.assert_allclose(single, double, rtol=1e-5, atol=1e-6 * np.abs(double).max())
+    np.testing.assert_allclose(single, double, rtol=1e-5, atol=1e-7 * np.abs(double).max())  # zero is a value too
 
 
 @pytest.mark.slow

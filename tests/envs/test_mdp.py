@@ -9,6 +9,7 @@ import scipy.stats
 import jaxrl
 from jaxrl import envs
 from jaxrl.envs import Outcome, textbook
+from tests.helpers import policy_values
 
 SIZE = 6
 
@@ -114,6 +115,71 @@ def test_rewards_of_successors_and_of_states():
     np.testing.assert_allclose(by_successor.reward, [[3.0], [1.0]])
     two_actions = np.repeat(np.asarray(GOOD), 3, axis=1)
     np.testing.assert_allclose(envs.from_arrays(two_actions, [5.0, 6.0]).reward, [[5.0] * 3, [6.0] * 3])
+
+
+def test_what_is_certified_is_of_rows_that_sum_to_one():
+    # A row that lacks 7e-6 is another process, and γ = 0.999 makes it 200 of 33,400.
+    with pytest.raises(ValueError, match=r"sum to 0\.99999"):
+        envs.from_function(lambda p, s, a, e: Outcome(e, jnp.where(s == 0, 100.0, 0.0), p), (3, 1, 3), 0.333331)
+    with jax.enable_x64():
+        probability = np.full((3, 1, 3), 0.333332)
+        for reward in (np.ones((3, 1)), np.ones((3, 1, 3))):
+            np.testing.assert_allclose(envs.from_arrays(probability, reward).reward, 1.0, rtol=1e-12)
+        almost = jnp.tile(jnp.array([0.25, 0.25, 0.25, 0.249995]), (25, 1))
+        followed = envs.textbook.gridworld_5x5().follow(almost)
+        solution = jaxrl.solve(jaxrl.ValueIteration(followed, discount=0.999), 1e-6)
+        np.testing.assert_allclose(followed.transitions.probability.sum(0), 1.0, rtol=1e-12)
+        exact = policy_values(envs.textbook.gridworld_5x5(), almost / almost.sum(-1, keepdims=True), 0.999)
+        np.testing.assert_allclose(solution.values, exact, atol=1e-6)
+
+
+def test_rewards_of_forbidden_outcomes_do_not_matter():
+    def outcome(params, state, action, event):
+        return Outcome(state, jnp.where(action == 0, 1.0, jnp.nan), 1.0)
+
+    mdp = envs.from_function(outcome, (2, 2, 1), allowed=[[True, False], [True, False]])
+    assert mdp.reward.tolist() == [[1.0, 0.0], [1.0, 0.0]]
+    assert mdp.follow(jnp.array([[1.0, 0.0], [1.0, 0.0]])).reward.tolist() == [[1.0], [1.0]]
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ({0: {0: [(1.0, 5, 0.0, True)]}}, "state 0 leads to a state that is none of 0 to 0"),
+        ({0: {0: [(1.0, 0, 0.0, True)]}, 2: {0: [(1.0, 0, 0.0, True)]}}, r"must be 0 to 1, not \[0, 2\]"),
+    ],
+)
+def test_gymnasium_tables_with_other_states_are_refused(table, words):
+    with pytest.raises(ValueError, match=words):
+        envs.from_gymnasium(table)
+
+
+def test_sizes_and_successors_that_are_no_numbers_of_states_are_refused():
+    with pytest.raises(ValueError, match="sizes"):
+        envs.from_function(corridor, (0, 1, 3), 0.1)
+    with pytest.raises(ValueError, match="successor: must be integers"):
+        envs.from_successors([[[0.7]]], [[[1.0]]], [[0.0]])
+
+
+@pytest.mark.parametrize(
+    "policy", [np.zeros(1, int), np.full((10, 4), 0.25), np.full(16, 7), np.full((16, 4), 0.3), np.full(16, 0.5)]
+)
+def test_what_is_no_policy_of_the_problem_is_refused(policy):
+    with pytest.raises(ValueError, match="policy: "):
+        envs.textbook.gridworld_4x4().follow(policy)
+    with pytest.raises(ValueError, match="policy: "):
+        envs.follow(*envs.make("Gridworld4x4"), policy)
+
+
+def test_policies_are_taken_as_lists_too():
+    mdp = envs.textbook.gridworld_4x4()
+    np.testing.assert_array_equal(mdp.follow([1] * 16).reward, mdp.follow(jnp.ones(16, jnp.int32)).reward)
+    assert envs.follow(*envs.make("Gridworld4x4"), [1] * 16)[1].policy.shape == (16, 4)
+
+
+def test_no_episode_begins_at_its_end():
+    with pytest.raises(ValueError, match="terminal"):
+        envs.textbook.starting_in(envs.textbook.random_walk(), 6)
 
 
 def test_a_computed_process_whose_rows_do_not_sum_to_one_is_refused():

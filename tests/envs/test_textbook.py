@@ -10,22 +10,13 @@ import jaxrl
 from jaxrl import envs, ops
 from jaxrl.algorithms.dp import gmres_values
 from jaxrl.envs import textbook
-from tests.helpers import policy_values
+from tests.helpers import discounted, policy_values, stick_on_20, undiscounted
 
 
 @pytest.fixture(autouse=True)
 def double():
     with jax.enable_x64():
         yield
-
-
-def undiscounted(mdp):
-    """v* at γ = 1, by policy iteration over proper policies."""
-    return jaxrl.solve(jaxrl.StochasticShortestPath(mdp), tolerance=1e-5, max_updates=1000)
-
-
-def discounted(mdp, discount):
-    return jaxrl.solve(jaxrl.ValueIteration(mdp, discount=discount), tolerance=1e-10, max_updates=100_000)
 
 
 def test_gridworld_4x4_of_the_random_policy_and_the_best():
@@ -103,6 +94,10 @@ def test_gambler(heads):
         np.testing.assert_allclose(values[capital], expected, atol=1e-10)
 
 
+def test_a_gambler_with_the_better_coin_is_timid():
+    assert np.asarray(undiscounted(textbook.gambler(0.55)).policy)[1:100].tolist() == [0] * 99  # stakes of one
+
+
 def test_gamblers_optimal_stakes_are_the_books_spikes():
     best = np.asarray(undiscounted(textbook.gambler()).optimal_actions)
     smallest = [int(np.flatnonzero(best[s])[0]) + 1 for s in range(1, 100)]
@@ -124,12 +119,6 @@ STICK_FROM = {  # dealer ace, 2, …, 10
 
 def blackjack_state(total, ace, dealer):
     return (total - 12) * 20 + ace * 10 + dealer - 1
-
-
-def stick_on_20():
-    total = 12 + np.arange(211) // 20
-    total[200:] = 21
-    return (total < 20).astype(int)
 
 
 def test_blackjack_of_the_policy_that_sticks_on_20():
@@ -269,6 +258,7 @@ def test_small_fixtures_of_other_books():
     assert solution.policy.tolist() == [0, 0]
     two = envs.from_arrays([[[0.5, 0.5], [0, 1]], [[0.8, 0.2], [0.1, 0.9]]], [[5, 10], [-1, 2]])
     np.testing.assert_allclose(discounted(two, 0.9).values, [42.4418605, 36.0465116], atol=1e-6)
+    assert discounted(two, 0.9).policy.tolist() == [1, 0]
     np.testing.assert_allclose(discounted(two, 0.99).values, [392.2991071, 386.1607143], atol=1e-6)
     grow, cut = [[0.1, 0.9, 0], [0.1, 0, 0.9], [0.1, 0, 0.9]], [[1, 0, 0]] * 3
     forest = envs.from_arrays(np.stack([grow, cut], 1), [[0, 0], [0, 1], [4, 2]])

@@ -95,10 +95,11 @@ class BackwardInduction:
         rule = jnp.where(state.error <= tolerance, Rule.CERTIFIED, Rule.ROUNDING)
         rule = jnp.where(state.num_updates < self.horizon, Rule.RUNNING, rule)
         rule = jnp.where(jnp.isfinite(state.values).all(), rule, Rule.NOT_FINITE)
+        error = jnp.where(state.num_updates < self.horizon, jnp.inf, state.error)  # until then nothing is proved
         return Solution(
             values=state.values,
-            lower=state.values - state.error,
-            upper=state.values + state.error,
+            lower=state.values - error,
+            upper=state.values + error,
             policy=state.policies[0],
             optimal_actions=state.optimal_actions,
             num_updates=state.num_updates,

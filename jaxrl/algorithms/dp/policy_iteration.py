@@ -87,7 +87,8 @@ def one_step_rewards(followed: Any) -> jax.Array:
 def refine(evaluate: Callable[..., jax.Array], followed: Any, discount: jax.Array, values: jax.Array) -> jax.Array:
     """Add what the values `[S]` of a policy lack: v + (I - γP)⁻¹ (r + γPv - v).
 
-    Evaluating what is lacking, not the whole, keeps the digits: an error of `evaluate` is one of the correction.
+    Without terminal states the result is less a constant. Evaluating what is lacking, not the whole, keeps the digits:
+    an error of `evaluate` is one of the correction.
 
     Args:
       evaluate: `exact_values` or another.

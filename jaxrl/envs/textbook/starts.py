@@ -17,7 +17,7 @@ def starting_in(mdp: MDP, states: Any) -> MDP:
       states: int, or int `[...]`.
 
     Raises:
-      ValueError: for none, or for one that is no state.
+      ValueError: for none, for one that is no state, and for a terminal one.
 
     Example:
       >>> from jaxrl.envs import from_arrays
@@ -27,4 +27,6 @@ def starting_in(mdp: MDP, states: Any) -> MDP:
     chosen = np.isin(np.arange(mdp.num_states), states)
     if chosen.sum() != len(np.unique(states)) or not chosen.any():
         raise ValueError(f"states={states}: must be states of the process, 0 to {mdp.num_states - 1}")
+    if mdp.terminal is not None and np.any(chosen & np.asarray(mdp.terminal)):
+        raise ValueError(f"states={states}: no episode can begin in a terminal state")
     return dataclasses.replace(mdp, start=jnp.asarray(chosen / chosen.sum(), mdp.reward.dtype))
