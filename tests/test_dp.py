@@ -12,6 +12,7 @@ import jaxrl
 from benchmarks.exact import best_values
 from jaxrl.algorithms.dp import SweptValues, gmres_values, predecessors
 from jaxrl.algorithms.dp import exact_values as exact_evaluation
+from jaxrl.algorithms.dp.policy_iteration import refine
 from jaxrl.algorithms.dp.value_iteration import block_sweep
 from jaxrl.envs import textbook
 from jaxrl.types import Rule
@@ -415,21 +416,33 @@ def test_a_cycle_that_pays_is_reported_as_never_coming_to_an_end():
     solution = jax.jit(lambda mdp: jaxrl.solve(jaxrl.StochasticShortestPath(mdp)))(mdp)
     assert int(solution.rule) == Rule.IMPROPER
     assert solution.values.tolist() == [np.inf, np.inf, 0, 0]
+    assert np.isneginf(solution.lower).all() and np.isposinf(solution.upper).all()
 
 
-def test_the_first_policy_is_not_one_that_takes_exponentially_long():
+@pytest.mark.parametrize("size", [30, 1200])
+def test_the_first_policy_is_not_one_that_takes_exponentially_long(size):
     # Costs of one. Action 0: forward with 0.6, else back to the start; 1: forward with 0.5, else stay: 2 N steps.
-    size = 30
     states = np.arange(size)
     successor = np.stack([np.stack([states + 1, 0 * states], -1), np.stack([states + 1, states], -1)], 1)
     successor = np.concatenate([successor, np.full((1, 2, 2), size)])
     probability = np.tile([[0.6, 0.4], [0.5, 0.5]], (size + 1, 1, 1))
-    mdp = jaxrl.envs.from_successors(
-        successor, probability, -np.ones((size + 1, 2)), terminal=np.arange(size + 1) == size
-    )
-    solution = jaxrl.solve(jaxrl.StochasticShortestPath(mdp), tolerance=2.0)
-    np.testing.assert_allclose(solution.values[0], best_values(*dense_arrays(mdp), 1.0, first=1)[0], rtol=1e-4)
-    assert float(solution.values[0]) > -2 * size
+    with jax.enable_x64():
+        ends = np.arange(size + 1) == size
+        mdp = jaxrl.envs.from_successors(successor, probability, -np.ones((size + 1, 2)), terminal=ends)
+        solution = jaxrl.solve(jaxrl.StochasticShortestPath(mdp), tolerance=0.1)
+        np.testing.assert_allclose(solution.values, best_values(*dense_arrays(mdp), 1.0, first=1), rtol=1e-9)
+    assert -2 * size < float(solution.values[0]) < -1.9 * size
+
+
+def test_what_a_policy_lacks_is_added_to_its_values():
+    # v + (I - γP)⁻¹ (r + γPv - v) is v_π from any v; a share of it takes as much of the error away.
+    with jax.enable_x64():
+        followed = textbook.random_walk().follow(jnp.zeros(7, jnp.int32))
+        exact = np.linalg.solve(np.eye(7) - 0.9 * dense_arrays(followed)[0][:, 0], dense_arrays(followed)[1][:, 0])
+        start = jnp.where(followed.terminal, 0.0, jnp.linspace(-1, 1, 7))
+        np.testing.assert_allclose(refine(exact_evaluation, followed, 0.9, start), exact, atol=1e-12)
+        half = refine(lambda process, discount: 0.5 * exact_evaluation(process, discount), followed, 0.9, start)
+        np.testing.assert_allclose(half - exact, 0.5 * (start - exact), atol=1e-12)
 
 
 def test_nothing_is_proved_before_the_end():

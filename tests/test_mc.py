@@ -218,10 +218,20 @@ def test_off_policy_control_learns_the_greedy_policy():
         ({"policy": jnp.full((16, 4), 0.5)}, "policy: what state"),
         ({"policy": jnp.full((3, 4), 0.25)}, r"policy: must be probabilities \[16, 4\]"),
         ({"behavior": jnp.ones((16, 4))}, "behavior: what state"),
-        ({"behavior": jnp.eye(4)[jnp.zeros(16, jnp.int32)]}, "behavior: in state 0 it never takes action 1"),
+        ({"behavior": jnp.eye(4)[jnp.zeros(16, jnp.int32)]}, "behavior: in state 1 it never takes action 1"),
     ],
 )
 def test_policies_that_are_none_are_refused(changes, words):
     fields = {"policy": jnp.full((16, 4), 0.25)} | changes
     with pytest.raises(ValueError, match=words):
         jaxrl.check(jaxrl.OffPolicyMonteCarlo(*envs.make("Gridworld4x4"), **fields))
+
+
+def test_what_policies_do_at_the_end_does_not_matter_and_batches_are_checked_whole():
+    env, mdp = envs.make("Gridworld4x4")
+    uniform = jnp.full((16, 4), 0.25)
+    nothing = jnp.where(mdp.terminal[:, None], 0.0, uniform)
+    jaxrl.check(jaxrl.OffPolicyMonteCarlo(env, mdp, policy=uniform, behavior=nothing))
+    jaxrl.check(jaxrl.OffPolicyMonteCarlo(env, mdp, policy=jnp.stack([uniform] * 3)))
+    with pytest.raises(ValueError, match="policy: what state"):
+        jaxrl.check(jaxrl.OffPolicyMonteCarlo(env, mdp, policy=jnp.stack([uniform, 2 * uniform])))

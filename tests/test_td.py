@@ -407,6 +407,11 @@ def test_several_traces_on_one_table():
     together = ops.trace_update(q, jnp.asarray(trace), jnp.asarray(error), 0.3)
     index = (jnp.asarray(state), jnp.asarray(action))
     np.testing.assert_allclose(together, ops.table_update(q, index, q[index] + error, 0.3), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        ops.trace_update(jnp.zeros((1, 1)), jnp.full((2, 1, 1), 1e-5), jnp.ones(2), 0.1), 2e-6, rtol=1e-4
+    )
+    beyond = jnp.zeros((2, 1, 1)).at[0].set(30.0)  # accumulated: not beyond the error
+    np.testing.assert_allclose(ops.trace_update(jnp.zeros((1, 1)), beyond, jnp.ones(2), 0.1), 1.0)
     # A single half-faded one among many that are not there: the textbook's α δ z.
     half = jnp.zeros((4, 1, 1)).at[2].set(0.5)
     np.testing.assert_allclose(ops.trace_update(jnp.zeros((1, 1)), half, jnp.full(4, 2.0), 0.3), 0.3, rtol=1e-6)

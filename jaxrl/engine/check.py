@@ -61,14 +61,18 @@ def _check_tables(algorithm: Any) -> None:
         return
     env, params = algorithm.env, algorithm.env_params
     shape = (env.observation_space(params).n, env.action_space(params).n)
+    terminal = getattr(params, "terminal", None)
     for name, value in given.items():
-        if jnp.shape(value) != shape:
+        if jnp.shape(value)[-2:] != shape:
             raise ValueError(f"{name}: must be probabilities {list(shape)}, not {jnp.shape(value)}")
-        check_policy(name, value, shape, getattr(params, "allowed", None), getattr(params, "terminal", None))
-    if len(given) == 2 and not any(isinstance(value, jax.core.Tracer) for value in given.values()):
-        never = np.argwhere((np.asarray(given["policy"]) > 0) & (np.asarray(given["behavior"]) == 0))
+        for one in [value] if jnp.ndim(value) == 2 else value.reshape(-1, *shape):  # a batch to vmap over
+            check_policy(name, one, shape, getattr(params, "allowed", None), terminal)
+    if len(given) == 2 and not any(isinstance(x, jax.core.Tracer) for x in (*given.values(), terminal)):
+        alive = True if terminal is None else ~np.asarray(terminal)[:, None]
+        never = np.argwhere((np.asarray(given["policy"]) > 0) & (np.asarray(given["behavior"]) == 0) & alive)
         if len(never):
-            raise ValueError(f"behavior: in state {never[0][0]} it never takes action {never[0][1]}, which policy does")
+            state, action = never[0][-2:]
+            raise ValueError(f"behavior: in state {state} it never takes action {action}, which policy does")
 
 
 def _check_space(algorithm: Any, kind: str) -> None:

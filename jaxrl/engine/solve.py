@@ -35,8 +35,8 @@ def solve(
     Raises:
       TypeError: for an algorithm without `solution`.
       ValueError: for a field that cannot work; for a tolerance that the dtype cannot certify, with the smallest that it
-        can; without a discount, for a state that cannot come to an end.
-      FloatingPointError: if a value becomes infinite or NaN.
+        can; without a discount, for a state that cannot come to an end or prefers never to.
+      FloatingPointError: if a value or its bound becomes infinite or NaN.
 
     Example:
       >>> import jaxrl

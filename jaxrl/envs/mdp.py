@@ -84,13 +84,13 @@ class MDP:
         return MDP(self.transitions.block(begin, size), *masks)  # pyright: ignore[reportArgumentType]
 
     def follow(self, policy: jax.Array) -> "MDP":
-        """The process of a policy, with one action: actions int `[S]`, or probabilities `[S, A]`, for solvers.
+        """The process of a policy, with one action, for solvers.
 
-        To play by a policy take `jaxrl.envs.follow`, whose rewards are those of the actions, not their means.
+        A policy is actions int `[S]`, or probabilities `[S, A]`, which are divided by their sums. To play by a policy take `jaxrl.envs.follow`, whose rewards are those of the actions, not their means.
 
         Raises:
-          ValueError: for a state whose action is not allowed or whose probabilities do not sum to one. Under `jit` its
-            reward is NaN instead.
+          ValueError: for another shape and for actions that are no integers; for a state whose action is not allowed or
+            whose probabilities do not sum to one, whose reward is NaN instead under `jit`.
         """
         policy = jnp.asarray(policy)
         check_policy("policy", policy, self.reward.shape, self.allowed, self.terminal)
@@ -101,6 +101,7 @@ class MDP:
                 right &= jnp.take_along_axis(self.allowed, policy[:, None], axis=1)[:, 0]
             transitions = self.transitions.choose(policy)
         else:
+            policy = policy.astype(self.reward.dtype)
             sums = policy.sum(-1, keepdims=True)
             right = (policy >= 0).all(-1) & (jnp.abs(sums[:, 0] - 1) < ROW_TOLERANCE)
             if self.allowed is not None:

@@ -1,5 +1,6 @@
 """Tables of Markov decision processes from what people have: arrays, successor lists, Gymnasium's dictionaries."""
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl.envs.mdp import MDP
-from jaxrl.envs.refusals import check_sums, counts, expected_reward, masks, optional, rows
+from jaxrl.envs.refusals import ROW_TOLERANCE, check_sums, counts, expected_reward, masks, optional, rows
 from jaxrl.envs.transitions import DenseTransitions, FanoutTransitions, FunctionalTransitions, Outcome
 
 
@@ -112,8 +113,9 @@ def from_gymnasium(table: Mapping[int, Mapping[int, Sequence[Any]]]) -> MDP:
     """
     if not table:
         raise ValueError("table: holds no state")
-    if sorted(table) != list(range(len(table))):
-        raise ValueError(f"table: the states must be 0 to {len(table) - 1}, not {sorted(table)}")
+    missing = sorted(set(range(len(table))) - set(table))
+    if missing:
+        raise ValueError(f"table: the states must be 0 to {len(table) - 1}, but {missing[0]} is not there")
     num_states, num_actions = len(table), len(table[0])
     ragged = [s for s in range(num_states) if sorted(table[s]) != list(range(num_actions))]
     if ragged:
@@ -163,7 +165,7 @@ def from_function(
       outcome: function of (params, state, action, event), all int32 `[]` but the first, that gives an `Outcome`.
       sizes: S, A and E, the numbers of states, actions, and random events of each action.
       params: passed to the function, a pytree.
-      terminal: bool `[S]`; None: no episode ends. A NumPy array, a list, or an array of JAX that is not traced.
+      terminal: bool `[S]`; None: no episode ends. Not checked if it is traced.
       allowed: bool `[S, A]`; None: every action. As `terminal`.
 
     Returns:
@@ -180,15 +182,18 @@ def from_function(
       >>> from_function(coin, (2, 1, 2), 0.25).reward.tolist()
       [[0.25], [0.25]]
     """
-    if len(sizes) != 3 or not all(isinstance(n, int) and n > 0 for n in sizes):
+    if len(sizes) != 3 or not all(isinstance(n, (int, np.integer)) and n > 0 for n in sizes):
         raise ValueError(f"sizes={sizes}: must be three positive integers, the numbers of states, actions and events")
     transitions = FunctionalTransitions(outcome, *sizes, params)
-    terminal, allowed, _ = masks(np.zeros(sizes[:2]), sizes[:2], terminal, allowed)
+    if not any(isinstance(mask, jax.core.Tracer) for mask in (terminal, allowed)):
+        terminal, allowed, _ = masks(np.zeros(sizes[:2]), sizes[:2], terminal, allowed)
     reward, sums, possible = _totals(transitions)
-    if not isinstance(sums, jax.core.Tracer):
+    if not any(isinstance(x, jax.core.Tracer) for x in (sums, terminal, allowed)):
         counted = counts(sums.shape, terminal, allowed)
         # They are used as they are, so that only what rounds may be missing.
-        check_sums(np.asarray(sums), counted, tolerance=2 * sizes[2] * float(jnp.finfo(sums.dtype).eps))
+        check_sums(
+            np.asarray(sums), counted, tolerance=min(ROW_TOLERANCE, (sizes[2] + 2) * float(jnp.finfo(sums.dtype).eps))
+        )
         wrong = np.argwhere(counted & ~np.asarray(possible))
         if len(wrong):
             raise ValueError(
@@ -196,7 +201,9 @@ def from_function(
                 f"finite, or a successor is none of the states 0 to {sizes[0] - 1}"
             )
     if terminal is not None or allowed is not None:
-        reward = jnp.where(counts(sizes[:2], terminal, allowed), reward, 0.0)
+        taken = jnp.ones(sizes[:2], bool) if allowed is None else jnp.asarray(allowed)
+        taken = taken if terminal is None else taken & ~jnp.asarray(terminal)[:, None]
+        reward = jnp.where(taken, reward, 0.0)
     return MDP(transitions, reward, *optional(terminal, allowed))
 
 
@@ -204,6 +211,7 @@ def from_function(
 def _totals(transitions: FunctionalTransitions) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Expected rewards, sums of probabilities, and whether all outcomes are possible, `[S, A]` each."""
     outcomes = transitions.all_outcomes()
+    outcomes = dataclasses.replace(outcomes, probability=outcomes.probability.astype(jnp.zeros(()).dtype))
     inside = (outcomes.successor >= 0) & (outcomes.successor < transitions.num_states)
     possible = inside & (outcomes.probability >= 0) & jnp.isfinite(outcomes.reward)
     return (outcomes.probability * outcomes.reward).sum(0).T, outcomes.probability.sum(0).T, possible.all(0).T

@@ -31,7 +31,9 @@ def dutch_trace(trace: jax.Array, learning_rate: jax.Array | float) -> jax.Array
 
 
 def trace_update(q: jax.Array, trace: jax.Array, td_error: jax.Array, learning_rate: jax.Array | float) -> jax.Array:
-    """Q ← q + α δ z; N traces on one table move an entry by 1 - Π(1 - α z) times their mean error, weighted by z.
+    """Q ← q + α δ z. N > 1 traces on one table move an entry by 1 - Π(1 - α z) times their mean error, weighted by z.
+
+    There α z counts as one at most: together they never move an entry beyond that mean.
 
     Args:
       q: `[S, A]`.
@@ -54,7 +56,7 @@ def trace_update(q: jax.Array, trace: jax.Array, td_error: jax.Array, learning_r
     if len(td_error) == 1:
         return q + learning_rate * step
     total = trace.sum(0)
-    moved = 1.0 - jnp.clip(1.0 - learning_rate * trace, 0.0).prod(0)
+    moved = -jnp.expm1(jnp.log1p(-jnp.minimum(learning_rate * trace, 1.0)).sum(0))
     return q + moved * step / jnp.where(total > 0, total, 1.0)
 
 

@@ -81,7 +81,8 @@ class SweptValues:
 
 def one_step_rewards(followed: Any) -> jax.Array:
     """Expected rewards `[S]` of a process with one action; zero at terminal states."""
-    return followed.q_values(jnp.zeros_like(followed.reward[:, 0]), 1.0)[:, 0]
+    reward = followed.reward[:, 0]
+    return reward if followed.terminal is None else jnp.where(followed.terminal, 0.0, reward)
 
 
 def refine(evaluate: Callable[..., jax.Array], followed: Any, discount: jax.Array, values: jax.Array) -> jax.Array:

@@ -13,9 +13,6 @@ from jaxrl.algorithms.dp.certificate import stop_rule
 from jaxrl.algorithms.dp.policy_iteration import exact_values, refine
 from jaxrl.types import Metrics, Rule, Solution, static
 
-MOST_SWEEPS = 2000
-"""Of the search for a first policy of few steps."""
-
 
 @flax.struct.dataclass
 class ProperState:
@@ -44,7 +41,8 @@ class ProperState:
 class StochasticShortestPath:
     """Policy iteration at γ = 1 that only ever holds proper policies: those that come to an end, from every state.
 
-    The first policy comes to an end in about the fewest steps; a later one differs only where an
+    The first policy comes to an end in about the fewest steps (should 1000 + 10 S sweeps not find it: one whose every
+    step is the likeliest towards an end); a later one differs only where an
     action is better by more than rounding. The values are the best that a proper policy can earn: to go round for ever
     for nothing is no way out of an end that costs something. Where no cycle earns anything on average (costs on the
     way, or a reward at the end alone), every policy that it meets is proper, and the last one the best of these. The
@@ -96,10 +94,11 @@ class StochasticShortestPath:
         rule = jnp.where(better.any(), Rule.RUNNING, rule)
         rule = jnp.where(jnp.isnan(state.values).any(), Rule.NOT_FINITE, rule)
         rule = jnp.where(jnp.isinf(state.values).any(), Rule.IMPROPER, rule)
+        improper = jnp.isinf(state.values).any()
         return Solution(
             values=state.values,
-            lower=state.values - state.error,
-            upper=jnp.where(better.any(), jnp.inf, state.values + state.error + hidden),
+            lower=jnp.where(improper, -jnp.inf, state.values - state.error),
+            upper=jnp.where(improper | better.any(), jnp.inf, state.values + state.error + hidden),
             policy=state.policy,
             optimal_actions=ops.optimal_actions(q, slack),
             num_updates=state.num_updates,
@@ -132,7 +131,8 @@ class StochasticShortestPath:
         residual = jnp.abs(values - guess).max()
         # The equations of an improper policy have no solution: only who does not come to an end is known.
         _, ends = proper_policy(followed)
-        values = jnp.where(ends.all(), values, jnp.where(ends, 0.0, jnp.inf))
+        solved = jnp.where(jnp.isfinite(values), values, jnp.nan)  # infinite is who does not come to an end
+        values = jnp.where(ends.all(), solved, jnp.where(ends, 0.0, jnp.inf))
         values = jnp.where(jnp.isinf(guess).any(), guess, values)
         return ProperState(values, policy, error, rounding, longest, num_updates, residual)
 
@@ -178,7 +178,7 @@ def quick_policy(mdp: Any, policy: jax.Array, ends: jax.Array) -> jax.Array:
 
     Args:
       mdp: a process with terminal states.
-      policy: a proper one, kept if sweeps do not get there.
+      policy: a proper one, kept if 1000 + 10 S sweeps do not get there.
       ends: bool `[S]`, from `proper_policy`; where it does not hold everywhere there is nothing to gain.
 
     Source: Bertsekas & Tsitsiklis (1991), Proposition 2, for costs of one a step.
@@ -192,7 +192,7 @@ def quick_policy(mdp: Any, policy: jax.Array, ends: jax.Array) -> jax.Array:
         return backup, jnp.abs(backup - values).max(), count + 1
 
     def unfinished(carry: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
-        return ends.all() & (carry[1] > 0.1) & (carry[2] < MOST_SWEEPS)
+        return ends.all() & (carry[1] > 0.1) & (carry[2] < 1000 + 10 * mdp.num_states)
 
     start = (jnp.zeros_like(mdp.reward[:, 0]), one, jnp.zeros((), jnp.int32))
     values, change, _ = jax.lax.while_loop(unfinished, sweep, start)

@@ -17,8 +17,8 @@ def blackjack(natural: bool = False, sab: bool = True) -> MDP:
     """Hit (action 1) or stick (0) against a dealer who sticks on 17 and more; a win earns 1, a loss costs 1.
 
     State `(sum - 12) * 20 + usable_ace * 10 + dealer - 1`, where the dealer shows an ace (1) to a ten; below 12 one
-    always hits. States 200 to 209 are a natural, an ace and a ten from the deal, by the dealer's card: sticking wins
-    unless the dealer has one too. State 210 is the end. An episode begins with the deal.
+    always hits. States 200 to 209 are a natural, an ace and a ten from the deal, by the dealer's card: by the
+    book sticking wins unless the dealer has one too. State 210 is the end. An episode begins with the deal.
 
     Args:
       natural: whether a natural that wins earns 1.5; not with `sab`.

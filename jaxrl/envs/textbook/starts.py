@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 
@@ -27,6 +28,7 @@ def starting_in(mdp: MDP, states: Any) -> MDP:
     chosen = np.isin(np.arange(mdp.num_states), states)
     if chosen.sum() != len(np.unique(states)) or not chosen.any():
         raise ValueError(f"states={states}: must be states of the process, 0 to {mdp.num_states - 1}")
-    if mdp.terminal is not None and np.any(chosen & np.asarray(mdp.terminal)):
+    known = mdp.terminal is not None and not isinstance(mdp.terminal, jax.core.Tracer)
+    if known and np.any(chosen & np.asarray(mdp.terminal)):
         raise ValueError(f"states={states}: no episode can begin in a terminal state")
     return dataclasses.replace(mdp, start=jnp.asarray(chosen / chosen.sum(), mdp.reward.dtype))
