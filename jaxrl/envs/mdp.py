@@ -86,7 +86,8 @@ class MDP:
     def follow(self, policy: jax.Array) -> "MDP":
         """The process of a policy, with one action, for solvers.
 
-        A policy is actions int `[S]`, or probabilities `[S, A]`, which are divided by their sums. To play by a policy take `jaxrl.envs.follow`, whose rewards are those of the actions, not their means.
+        A policy is actions int `[S]`, or probabilities `[S, A]`, which are divided by their sums. To play by a policy
+        take `jaxrl.envs.follow`, whose rewards are those of the actions, not their means.
 
         Raises:
           ValueError: for another shape and for actions that are no integers; for a state whose action is not allowed or

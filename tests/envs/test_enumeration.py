@@ -116,6 +116,8 @@ def test_four_rooms():
             np.testing.assert_allclose(np.asarray(solution.values)[alive].mean(), mean, atol=1e-7)
         np.testing.assert_allclose(start_value(mdp, undiscounted(mdp)), 1.0, atol=1e-9)
         np.testing.assert_allclose(value_of(mdp, uniform(mdp), 0.99), 0.0530956157, atol=1e-9)
+        algorithm = jaxrl.PolicyIteration(mdp, discount=0.99)
+        assert int(jaxrl.solve(algorithm, tolerance=1e-6).num_updates) <= 4
         limited = jaxrl.solve(jaxrl.BackwardInduction(mdp, horizon=500), tolerance=1e-9)
         np.testing.assert_allclose(start_value(mdp, limited), 1.0, atol=1e-12)
         steps = mdp.replace(reward=-jnp.ones_like(mdp.reward))

@@ -162,13 +162,18 @@ def test_windy_gridworld(options, steps):
     np.testing.assert_allclose(undiscounted(textbook.windy_gridworld(**options)).values[30], -steps, atol=5e-5)
 
 
-def epsilon_soft_value(mdp, epsilon, state):
-    """Optimal value over ε-soft policies: every action is mixed with the uniform one."""
+def epsilon_soft_solution(mdp, epsilon):
+    """Best values over ε-soft policies and what they prefer: every action is mixed with the uniform one."""
     rest = envs.to_dense(mdp)
     probability, reward = np.asarray(rest.transitions.probability), np.asarray(rest.reward)
     mixed = (1 - epsilon) * probability + epsilon * probability.mean(1, keepdims=True)
     earned = (1 - epsilon) * reward + epsilon * reward.mean(1, keepdims=True)
-    return undiscounted(envs.from_arrays(mixed, earned, terminal=rest.terminal)).values[state]
+    solution = undiscounted(envs.from_arrays(mixed, earned, terminal=rest.terminal))
+    return solution.values, np.asarray(solution.policy)
+
+
+def epsilon_soft_value(mdp, epsilon, state):
+    return epsilon_soft_solution(mdp, epsilon)[0][state]
 
 
 def test_windy_gridworld_with_exploration():
@@ -194,6 +199,18 @@ def test_exploration_around_the_best_actions():
 @pytest.mark.parametrize(("discount", "value"), [(0.99, -12.247898), (0.9, -7.458134)])
 def test_cliff_walking_discounted(discount, value):
     np.testing.assert_allclose(discounted(textbook.cliff_walking(), discount).values[36], value, atol=1e-6)
+
+
+def test_the_best_soft_policy_of_the_cliff_walks_one_row_away():
+    _, greedy = epsilon_soft_solution(textbook.cliff_walking(), 0.1)
+    state, path = 36, [36]
+    mdp = textbook.cliff_walking()
+    successor = np.asarray(mdp.transitions.successor)[0]
+    while not mdp.terminal[state] and len(path) < 50:
+        state = int(successor[greedy[state], state])
+        path.append(state)
+    assert len(path) - 1 == 15
+    assert set(range(13, 23)) <= set(path), "along the second row"
 
 
 @pytest.mark.parametrize(("epsilon", "value"), [(0.1, -20.7077), (0.05, -17.5192), (0.01, -15.4408)])
@@ -278,5 +295,21 @@ def test_a_long_chain_without_a_discount_is_exact_where_residuals_mislead():
     reward[199, 0, 1] = 1
     chain = envs.from_successors(successor, np.full((201, 1, 2), 0.5), reward, terminal=np.isin(states, [0, 200]))
     np.testing.assert_allclose(undiscounted(chain).values[1:-1], states[1:-1] / 200, atol=1e-9)
+    for size, sweeps, error in ((201, 40_987, 4.05e-3), (101, 13_055, 1.0e-3)):
+
+        @jax.jit
+        def swept(last=size - 1):
+            def step(carry):
+                values, _, count = carry
+                inner = 0.5 * (values[:-2] + values[2:])
+                after = values.at[1:-1].set(inner)
+                return after, jnp.abs(after - values).max(), count + 1
+
+            start = jnp.zeros(last + 1).at[-1].set(1.0)  # what reaching the end is worth
+            return jax.lax.while_loop(lambda carry: carry[1] >= 1e-6, step, (start, jnp.ones(()), 0))
+
+        values, _, count = swept()
+        assert int(count) == sweeps
+        np.testing.assert_allclose(np.abs(values - np.arange(size) / (size - 1)).max(), error, rtol=0.02)
     krylov = jaxrl.StochasticShortestPath(chain, evaluate=gmres_values)
     np.testing.assert_allclose(jaxrl.solve(krylov, tolerance=1e-2).values[1:-1], states[1:-1] / 200, atol=1e-2)
