@@ -19,6 +19,11 @@ def render(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in [header, rule, *rows]) + "\n"
 
 
+def with_notes(table: str, *notes: str) -> str:
+    """The table and, below it, a line for each note."""
+    return "\n".join([table, *notes]) + "\n"
+
+
 def spread(values: Sequence[float | None], form: str) -> str:
     """Median and quartiles, or a dash where nothing was measured; what is missing is counted, not dropped."""
     low, middle, high = quartiles(values)
@@ -51,7 +56,7 @@ def learning_table(directory: pathlib.Path) -> str:
         "Return: median over seeds [quartiles] of the mean of a seed's last 10 of 20 evaluations, 16 greedy "
         "episodes each. Steps: of each seed; steps/s: of all seeds together, without compilation."
     )
-    return render(header, rows) + "\n" + "\n".join([note, *lines]) + "\n"
+    return with_notes(render(header, rows), note, *lines)
 
 
 def learning_row(algorithm: str, env: str, result: Result | None) -> list[str]:
@@ -88,7 +93,7 @@ def peers_table(result: Result | None) -> str:
         f"{' or '.join(map(str, sorted(seeds))) or 'no'} seeds, "
         f"after {result.configuration['policy_steps']:,} steps."
     )
-    return render(header, rows) + "\n" + note + "\n" + device_line(result) + "\n"
+    return with_notes(render(header, rows), note, device_line(result))
 
 
 def peer_row(result: Result, name: str) -> list[str]:
@@ -136,7 +141,7 @@ def tabular_table(result: Result | None) -> str:
         "greedy for the best ε-soft values, ε ≥ 0.1, loses 1.76% exactly, whoever learns it. "
         "Steps: of each seed; steps/s: of all seeds together."
     )
-    return render(header, rows) + "\n" + note + "\n" + device_line(result) + "\n"
+    return with_notes(render(header, rows), note, device_line(result))
 
 
 def solvers_table(result: Result | None) -> str:
@@ -166,7 +171,7 @@ def solvers_table(result: Result | None) -> str:
             f"sweeps in {huge['seconds']:.0f} s to an interval of {huge['width']:.1e}, {huge['peak'] / 1e9:.1f} GB at "
             "the peak."
         )
-    return render(header, rows) + "\n" + note + "\n" + device_line(result) + "\n"
+    return with_notes(render(header, rows), note, device_line(result))
 
 
 def complexity_table(result: Result | None) -> str:
@@ -179,7 +184,7 @@ def complexity_table(result: Result | None) -> str:
         sizes = numbers[f"{name}: sizes"]
         slope = f"{numbers[f'{name}: slope'][0]:.2f}"
         rows.append([name, f"{sizes[0]:,} to {sizes[-1]:,}", slope, expected, f"`{result.command}`"])
-    return render(header, rows) + "\n" + device_line(result) + "\n"
+    return with_notes(render(header, rows), device_line(result))
 
 
 def runs_table(result: Result | None) -> str:
@@ -206,4 +211,4 @@ def runs_table(result: Result | None) -> str:
         "rounding in one of the two programs; from the first tie that falls otherwise on such runs part. Where that "
         "instruction is kept from LLVM (XLA_FLAGS=--xla_cpu_max_isa=AVX) every bit is equal."
     )
-    return render(header, rows) + "\n" + note + "\n" + device_line(result) + "\n"
+    return with_notes(render(header, rows), note, device_line(result))

@@ -71,10 +71,10 @@ def rows(probability: np.ndarray, terminal: Any, allowed: Any) -> np.ndarray:
     return rounded
 
 
-def counts(shape: tuple[int, ...], terminal: Any, allowed: Any) -> np.ndarray:
-    """Bool `[S, A]`: where an action is taken."""
-    taken = np.ones(shape, bool) if allowed is None else np.array(allowed, bool)
-    return taken if terminal is None else taken & ~np.asarray(terminal, bool)[:, None]
+def counts(shape: tuple[int, ...], terminal: Any, allowed: Any) -> Any:
+    """Bool `[S, A]`: where an action is taken; the masks are arrays, of NumPy or traced, or None."""
+    taken = np.ones(shape, bool) if allowed is None else allowed
+    return taken if terminal is None else taken & ~terminal[:, None]
 
 
 def check_sums(sums: np.ndarray, counted: np.ndarray, tolerance: float = ROW_TOLERANCE) -> None:

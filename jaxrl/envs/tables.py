@@ -185,11 +185,13 @@ def from_function(
     if len(sizes) != 3 or not all(isinstance(n, (int, np.integer)) and n > 0 for n in sizes):
         raise ValueError(f"sizes={sizes}: must be three positive integers, the numbers of states, actions and events")
     transitions = FunctionalTransitions(outcome, *sizes, params)
-    if not any(isinstance(mask, jax.core.Tracer) for mask in (terminal, allowed)):
+    if any(isinstance(mask, jax.core.Tracer) for mask in (terminal, allowed)):
+        terminal, allowed = (None if mask is None else jnp.asarray(mask, bool) for mask in (terminal, allowed))
+    else:
         terminal, allowed, _ = masks(np.zeros(sizes[:2]), sizes[:2], terminal, allowed)
+    counted = counts(sizes[:2], terminal, allowed)
     reward, sums, possible = _totals(transitions)
-    if not any(isinstance(x, jax.core.Tracer) for x in (sums, terminal, allowed)):
-        counted = counts(sums.shape, terminal, allowed)
+    if not any(isinstance(x, jax.core.Tracer) for x in (sums, counted)):
         # They are used as they are, so that only what rounds may be missing.
         check_sums(
             np.asarray(sums), counted, tolerance=min(ROW_TOLERANCE, (sizes[2] + 2) * float(jnp.finfo(sums.dtype).eps))
@@ -200,10 +202,7 @@ def from_function(
                 f"outcome: of state {wrong[0][0]}, action {wrong[0][1]} a probability is negative, a reward is not "
                 f"finite, or a successor is none of the states 0 to {sizes[0] - 1}"
             )
-    if terminal is not None or allowed is not None:
-        taken = jnp.ones(sizes[:2], bool) if allowed is None else jnp.asarray(allowed)
-        taken = taken if terminal is None else taken & ~jnp.asarray(terminal)[:, None]
-        reward = jnp.where(taken, reward, 0.0)
+    reward = jnp.where(counted, reward, 0.0)
     return MDP(transitions, reward, *optional(terminal, allowed))
 
 
