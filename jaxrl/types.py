@@ -77,7 +77,7 @@ class Rule(enum.IntEnum):
     ROUNDING = 2
     """The bounds are as narrow as the dtype allows, wider than the tolerance."""
     NOT_FINITE = 3
-    """A value, or the bound of one, is infinite or NaN."""
+    """A value, or the bound of one, is infinite or NaN, or the process is none: rows that are no distributions."""
     IMPROPER = 4
     """Without a discount: from some state no policy surely comes to an end, or it pays never to."""
 

@@ -251,6 +251,30 @@ def test_a_batch_of_processes_equals_a_loop():
         assert together.converged[index]
 
 
+@pytest.mark.parametrize(
+    ("solve", "words"),
+    [
+        (lambda mdp: jaxrl.solve(jaxrl.ValueIteration(mdp), check_every=1.5), "check_every=1.5 must be an integer"),
+        (lambda mdp: jaxrl.solve(jaxrl.PrioritizedValueIteration(mdp, jnp.zeros(2))), r"predecessors: must be \[25"),
+        (lambda mdp: textbook.maximization_bias(1), "num_actions=1 must be"),
+        (lambda mdp: textbook.random_walk(0), "num_states=0 must be"),
+    ],
+)
+def test_arguments_that_cannot_work_are_refused(solve, words):
+    with pytest.raises(ValueError, match=words):
+        solve(textbook.gridworld_5x5())
+
+
+def test_an_evaluation_that_forgets_the_end_certifies_nothing_false():
+    mdp = jaxrl.envs.from_arrays([[[0, 1.0]], [[0, 1.0]]], [[5.0], [0.0]], terminal=[False, True])
+    values = {"in error": jnp.array([1.9, 1.0]), "right, but for the end": jnp.array([5.0, 1.0])}
+    for given in values.values():
+        algorithm = jaxrl.PolicyIteration(mdp, discount=0.9, evaluate=lambda followed, discount, v=given: v)
+        state, _ = algorithm.update(algorithm.init(jax.random.key(0)), jax.random.key(0))
+        solution = algorithm.solution(state, 1e-2)
+        assert solution.lower[0] <= 5.0 <= solution.upper[0] and solution.values[1] == 0.0
+
+
 def test_check_every_changes_only_when_it_looks():
     mdp = textbook.gridworld_5x5()
     often, seldom = solve(mdp, 0.9, 1e-3), solve(mdp, 0.9, 1e-3, check_every=8)

@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxrl.engine.check import check
 from jaxrl.engine.train import split_run_key, update_key
+from jaxrl.envs.refusals import check_process
 from jaxrl.types import Rule, Solution
 
 
@@ -34,8 +35,9 @@ def solve(
 
     Raises:
       TypeError: for an algorithm without `solution`.
-      ValueError: for a field that cannot work; for a tolerance that the dtype cannot certify, with the smallest that it
-        can; without a discount, for a state that cannot come to an end or prefers never to.
+      ValueError: for a field that cannot work; for rows of the process that are no distributions; for a
+        tolerance that the dtype cannot certify, with the smallest that it can; without a discount, for a state that
+        cannot come to an end or prefers never to.
       FloatingPointError: if a value or its bound becomes infinite or NaN.
 
     Example:
@@ -50,11 +52,11 @@ def solve(
     check(algorithm)
     if not isinstance(tolerance, jax.core.Tracer) and not np.all(np.asarray(tolerance) > 0):
         raise ValueError(f"tolerance={tolerance} must be positive")
-    if check_every < 1:
-        raise ValueError(f"check_every={check_every} must be at least 1")
+    if not isinstance(check_every, (int, np.integer)) or check_every < 1:
+        raise ValueError(f"check_every={check_every} must be an integer, at least 1")
     solution = _solve(algorithm, tolerance, max_updates, check_every)
     if not isinstance(solution.rule, jax.core.Tracer) and not solution.rule.ndim:
-        _raise(solution, tolerance, max_updates)
+        _raise(algorithm, solution, tolerance, max_updates)
     return solution
 
 
@@ -73,7 +75,16 @@ def _solve(algorithm: Any, tolerance: Any, max_updates: Any, check_every: int) -
         return jax.lax.fori_loop(0, check_every, one, carry[0]), carry[1] + check_every
 
     state, _ = jax.lax.while_loop(unfinished, step, (algorithm.init(init_key), jnp.zeros((), jnp.int32)))
-    return algorithm.solution(state, tolerance)
+    solution = algorithm.solution(state, tolerance)
+    if not hasattr(algorithm, "mdp"):
+        return solution
+    # Bounds of what is no process prove nothing; looked at once, not in every sweep.
+    right = algorithm.mdp.are_distributions().all()
+    return solution.replace(
+        lower=jnp.where(right, solution.lower, -jnp.inf),
+        upper=jnp.where(right, solution.upper, jnp.inf),
+        rule=jnp.where(right, solution.rule, Rule.NOT_FINITE),
+    )
 
 
 def _round_up(number: float) -> float:
@@ -82,8 +93,8 @@ def _round_up(number: float) -> float:
     return math.ceil(number / step * (1 - 1e-12)) * step
 
 
-def _raise(solution: Solution, tolerance: Any, max_updates: Any) -> None:
-    """Failure as an exception or a warning."""
+def _raise(algorithm: Any, solution: Solution, tolerance: Any, max_updates: Any) -> None:
+    """Failure as an exception, which names a row that is no distribution, or a warning."""
     rule, dtype = int(solution.rule), solution.values.dtype
     if rule == Rule.ROUNDING:
         smallest = _round_up(float(solution.smallest_tolerance))
@@ -96,6 +107,8 @@ def _raise(solution: Solution, tolerance: Any, max_updates: Any) -> None:
         why = "prefers never to come" if solution.values[state] > 0 else "cannot come"
         raise ValueError(f"mdp: state {state} {why} to an end, so that without a discount it has no value")
     if rule == Rule.NOT_FINITE:
+        if hasattr(algorithm, "mdp"):
+            check_process(algorithm.mdp)
         raise FloatingPointError(
             "a value or its bound is not finite; look at the rewards and, without a discount, at cycles, at policies "
             "that take for ever, and at an `evaluate` that does not solve the equations"

@@ -9,7 +9,8 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from jaxrl.envs.refusals import ROW_TOLERANCE, check_policy
+from jaxrl import ops
+from jaxrl.envs.refusals import ROW_TOLERANCE, check_policy, counts
 from jaxrl.envs.transitions import DenseTransitions, FanoutTransitions, FunctionalTransitions
 
 
@@ -26,6 +27,8 @@ class MDP:
       allowed: bool `[S, A]`, or None if every action is allowed everywhere; at terminal states all are.
       start: `[S]`, probabilities of an episode's first state; None: all states that are not terminal alike.
       reward_noise: `[S, A]`, standard deviation of normal noise on each reward; None: no noise.
+      reward_error: `[]`, bound of what rounding has done to the rewards where they are sums of larger ones; None: they
+        are rounded once.
       max_steps_in_episode: time limit of an episode.
 
     Source: Puterman (1994), Markov Decision Processes, section 2.1.
@@ -37,6 +40,7 @@ class MDP:
     allowed: jax.Array | None = None
     start: jax.Array | None = None
     reward_noise: jax.Array | None = None
+    reward_error: jax.Array | None = None
     max_steps_in_episode: int = flax.struct.field(pytree_node=False, default=1000)
 
     @property
@@ -55,6 +59,16 @@ class MDP:
         if self.terminal is not None:
             q = jnp.where(self.terminal[:, None], 0.0, q)
         return q if self.allowed is None else jnp.where(self.allowed, q, -jnp.inf)
+
+    def are_distributions(self) -> jax.Array:
+        """Whether a row is one of probabilities of states, bool `[S, A]`; true where none counts."""
+        counted = counts(self.reward.shape, self.terminal, self.allowed)
+        return self.transitions.are_distributions() | ~counted
+
+    def rounding_error(self, q: jax.Array, values: jax.Array) -> jax.Array:
+        """Bound `[]` of the error of every element of `q = q_values(values, discount)`, as `ops.rounding_error`."""
+        error = ops.rounding_error(q, values, self.transitions.num_terms)
+        return error if self.reward_error is None else error + self.reward_error
 
     @property
     def start_probability(self) -> jax.Array:
@@ -100,7 +114,7 @@ class MDP:
             right = (policy >= 0) & (policy < self.num_actions)
             if self.allowed is not None:
                 right &= jnp.take_along_axis(self.allowed, policy[:, None], axis=1)[:, 0]
-            transitions = self.transitions.choose(policy)
+            transitions, reward_error = self.transitions.choose(policy), self.reward_error
         else:
             policy = policy.astype(self.reward.dtype)
             sums = policy.sum(-1, keepdims=True)
@@ -109,7 +123,12 @@ class MDP:
                 right &= (self.allowed | (policy == 0)).all(-1)
             policy = policy / jnp.where(sums > 0, sums, 1.0)
             reward = (policy * self.reward).sum(-1, keepdims=True)
+            largest = (policy * jnp.abs(self.reward)).sum(-1).max()
+            # Sums round as often as they have terms: those of the probabilities, which divide, and those of rewards.
+            reward_error = ops.sum_error(largest, 2 * self.num_actions + 3)
+            reward_error = reward_error if self.reward_error is None else reward_error + self.reward_error
             transitions = self.transitions.follow(policy)
         if self.terminal is not None:
             right |= self.terminal
-        return MDP(transitions, jnp.where(right[:, None], reward, jnp.nan), self.terminal)
+        reward = jnp.where(right[:, None], reward, jnp.nan)
+        return MDP(transitions, reward, self.terminal, reward_error=reward_error)

@@ -8,7 +8,20 @@ import jax.numpy as jnp
 import numpy as np
 
 ROW_TOLERANCE = 1e-5
-"""How far a row of probabilities may be from one; it is divided by its sum then, in float64."""
+"""How far a row of probabilities may ever be from one."""
+
+
+def sum_to_one(sums: jax.Array, num_terms: int) -> jax.Array:
+    """Whether sums `[...]` of so many probabilities are one within rounding."""
+    return jnp.abs(sums - 1) <= min(ROW_TOLERANCE, (num_terms + 6) * float(jnp.finfo(sums.dtype).eps))
+
+
+def numbers(name: str, values: Any, dtype: Any = np.float64) -> np.ndarray:
+    """An array of numbers; a ragged list is none."""
+    try:
+        return np.asarray(values, dtype)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name}: must be an array of numbers; {error}") from error
 
 
 def expected_reward(probability: np.ndarray, reward: np.ndarray) -> tuple[np.ndarray, jax.Array | None]:
@@ -28,11 +41,11 @@ def masks(reward: np.ndarray, shape: tuple[int, ...], terminal: Any, allowed: An
     if reward.shape != shape:
         raise ValueError(f"reward: must be [{num_states}, {num_actions}], by state and action, not {reward.shape}")
     if terminal is not None:
-        terminal = np.asarray(terminal, bool)
+        terminal = flags("terminal", terminal)
         if terminal.shape != (num_states,):
             raise ValueError(f"terminal: must be [{num_states}], one for each state, not {terminal.shape}")
     finite = reward != -np.inf
-    allowed = finite if allowed is None else np.asarray(allowed, bool)
+    allowed = finite if allowed is None else flags("allowed", allowed)
     if allowed.shape != shape:
         raise ValueError(f"allowed: must be [{num_states}, {num_actions}], one for each state and action")
     alive = np.ones(num_states, bool) if terminal is None else ~terminal
@@ -46,6 +59,14 @@ def masks(reward: np.ndarray, shape: tuple[int, ...], terminal: Any, allowed: An
         raise ValueError(f"reward: state {state}, action {action} has {reward[state, action]}; it must be finite")
     allowed = allowed | ~alive[:, None]
     return terminal, None if allowed.all() else allowed, np.where(counts, reward, 0.0)
+
+
+def flags(name: str, values: Any) -> np.ndarray:
+    """An array of bools, or of zeros and ones; nothing else, for a list of numbers of states would be all true."""
+    values = np.asarray(values)
+    if values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
+        raise ValueError(f"{name}: must be True or False for each state, not numbers of states or words")
+    return values.astype(bool)
 
 
 def rows(probability: np.ndarray, terminal: Any, allowed: Any) -> np.ndarray:
@@ -77,9 +98,9 @@ def counts(shape: tuple[int, ...], terminal: Any, allowed: Any) -> Any:
     return taken if terminal is None else taken & ~terminal[:, None]
 
 
-def check_sums(sums: np.ndarray, counted: np.ndarray, tolerance: float = ROW_TOLERANCE) -> None:
-    """Refuse rows `[S, A]` that count and do not sum to one."""
-    wrong = np.argwhere(counted & ~(np.abs(sums - 1) <= tolerance))
+def check_sums(sums: np.ndarray, counted: np.ndarray) -> None:
+    """Refuse rows `[S, A]` that count and do not sum to one; those that do are divided by their sums, in float64."""
+    wrong = np.argwhere(counted & ~(np.abs(sums - 1) <= ROW_TOLERANCE))
     if len(wrong):
         state, action = wrong[0]
         raise ValueError(
@@ -117,6 +138,21 @@ def check_policy(name: str, policy: Any, shape: tuple[int, ...], allowed: Any = 
     right |= False if terminal is None else np.asarray(terminal)
     if not right.all():
         raise ValueError(f"{name}: what state {right.argmin()} does is not allowed, or no distribution")
+
+
+def check_process(mdp: Any) -> None:
+    """Refuse a process, not traced, in which a row that counts is none of probabilities of states.
+
+    Raises:
+      ValueError: naming the first state and action.
+    """
+    wrong = np.argwhere(~np.asarray(mdp.are_distributions()))
+    if len(wrong):
+        state, action = wrong[0]
+        raise ValueError(
+            f"mdp: the probabilities of state {state}, action {action} are negative or do not sum to one, or lead to "
+            f"no state"
+        )
 
 
 def optional(*arrays: Any) -> list[Any]:

@@ -9,8 +9,9 @@ import jax.core
 import jax.numpy as jnp
 import numpy as np
 
+from jaxrl import ops
 from jaxrl.envs.mdp import MDP
-from jaxrl.envs.refusals import ROW_TOLERANCE, check_sums, counts, expected_reward, masks, optional, rows
+from jaxrl.envs.refusals import counts, expected_reward, masks, numbers, optional, rows
 from jaxrl.envs.transitions import DenseTransitions, FanoutTransitions, FunctionalTransitions, Outcome
 
 
@@ -34,11 +35,10 @@ def from_arrays(transition: Any, reward: Any, *, terminal: Any = None, allowed: 
       >>> from_arrays([[[0.5, 0.5]], [[0.0, 1.0]]], [[1.0], [0.0]]).num_states
       2
     """
-    transition = np.asarray(transition, np.float64)
+    transition, reward = numbers("transition", transition), numbers("reward", reward)
     if transition.ndim != 3 or transition.shape[0] != transition.shape[2] or 0 in transition.shape:
         raise ValueError(f"transition: must be [S, A, S] with at least one state and action, not {transition.shape}")
     num_states, num_actions, _ = transition.shape
-    reward = np.asarray(reward, np.float64)
     if reward.ndim == 1:
         reward = np.repeat(reward[:, None], num_actions, axis=1)
     reward, by_successor = expected_reward(transition, reward)
@@ -67,7 +67,7 @@ def from_successors(successor: Any, probability: Any, reward: Any, *, terminal: 
       >>> from_successors([[[0, 1]], [[1, 1]]], [[[0.5, 0.5]], [[1.0, 0.0]]], [[1.0], [0.0]]).num_states
       2
     """
-    successor, probability = np.asarray(successor), np.asarray(probability, np.float64)
+    successor, probability = numbers("successor", successor, None), numbers("probability", probability)
     if successor.shape != probability.shape or successor.ndim != 3 or 0 in successor.shape:
         raise ValueError(
             f"successor, probability: both must be [S, A, K] with at least one state, action and successor, not "
@@ -83,7 +83,7 @@ def from_successors(successor: Any, probability: Any, reward: Any, *, terminal: 
             f"successor: state {state}, action {action} leads to {successor[state, action, k]}, but the states are "
             f"0 to {num_states - 1}"
         )
-    reward, by_successor = expected_reward(probability, np.asarray(reward, np.float64))
+    reward, by_successor = expected_reward(probability, numbers("reward", reward))
     terminal, allowed, reward = masks(reward, successor.shape[:2], terminal, allowed)
     probability = jnp.asarray(rows(probability, terminal, allowed))
     by_successor = None if by_successor is None else by_successor.T
@@ -95,7 +95,9 @@ def from_gymnasium(table: Mapping[int, Mapping[int, Sequence[Any]]]) -> MDP:
     """The process of Gymnasium's toy-text environments, `env.unwrapped.P`.
 
     A state that only ends episodes becomes terminal. One that is entered both alive and at an end (Taxi's
-    destination) stays alive, and the ends lead to one more state, the last.
+    destination) stays alive, and the ends lead to one more state, the last. Gymnasium says nowhere which state an
+    episode begins in: one that is only ever entered by an end counts as terminal, also if it is a start; give such a
+    process to `from_successors`.
 
     Args:
       table: `table[state][action]` is a list of (probability, successor, reward, terminated).
@@ -173,8 +175,8 @@ def from_function(
 
     Raises:
       ValueError: for sizes that are not positive; for masks of other shapes, and for a state without an allowed action;
-        outside of `jit` also if the probabilities of a state and action are negative or do not sum to one within
-        rounding, if a successor is no state, or if a reward is not finite.
+        if the probabilities of a state and action are negative or do not sum to one within rounding, if a successor
+        is no state, or if a reward is not finite: under `jit` the expected reward is NaN instead.
 
     Example:
       >>> def coin(heads, state, action, event):
@@ -189,28 +191,23 @@ def from_function(
         terminal, allowed = (None if mask is None else jnp.asarray(mask, bool) for mask in (terminal, allowed))
     else:
         terminal, allowed, _ = masks(np.zeros(sizes[:2]), sizes[:2], terminal, allowed)
-    counted = counts(sizes[:2], terminal, allowed)
-    reward, sums, possible = _totals(transitions)
-    if not any(isinstance(x, jax.core.Tracer) for x in (sums, counted)):
-        # They are used as they are, so that only what rounds may be missing.
-        check_sums(
-            np.asarray(sums), counted, tolerance=min(ROW_TOLERANCE, (sizes[2] + 2) * float(jnp.finfo(sums.dtype).eps))
+    reward, largest, right = _totals(transitions, counts(sizes[:2], terminal, allowed))
+    if not isinstance(right, jax.core.Tracer) and not right.all():
+        state, action = np.argwhere(~np.asarray(right))[0]
+        raise ValueError(
+            f"outcome: of state {state}, action {action} the probabilities are negative or do not sum to one, a reward "
+            f"is not finite, or a successor is none of the states 0 to {sizes[0] - 1}"
         )
-        wrong = np.argwhere(counted & ~np.asarray(possible))
-        if len(wrong):
-            raise ValueError(
-                f"outcome: of state {wrong[0][0]}, action {wrong[0][1]} a probability is negative, a reward is not "
-                f"finite, or a successor is none of the states 0 to {sizes[0] - 1}"
-            )
-    reward = jnp.where(counted, reward, 0.0)
-    return MDP(transitions, reward, *optional(terminal, allowed))
+    error = ops.sum_error(largest, sizes[2] + 3)  # what they are sums of may be larger than they are
+    return MDP(transitions, reward, *optional(terminal, allowed), reward_error=error)
 
 
 @jax.jit
-def _totals(transitions: FunctionalTransitions) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Expected rewards, sums of probabilities, and whether all outcomes are possible, `[S, A]` each."""
+def _totals(transitions: FunctionalTransitions, counted: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Expected rewards `[S, A]`, NaN where wrong; the largest sum of their sizes `[]`; what is right `[S, A]`."""
     outcomes = transitions.all_outcomes()
     outcomes = dataclasses.replace(outcomes, probability=outcomes.probability.astype(jnp.zeros(()).dtype))
-    inside = (outcomes.successor >= 0) & (outcomes.successor < transitions.num_states)
-    possible = inside & (outcomes.probability >= 0) & jnp.isfinite(outcomes.reward)
-    return (outcomes.probability * outcomes.reward).sum(0).T, outcomes.probability.sum(0).T, possible.all(0).T
+    right = transitions.are_distributions() & jnp.isfinite(outcomes.reward).all(0).T
+    reward, sizes = ((outcomes.probability * r).sum(0).T for r in (outcomes.reward, jnp.abs(outcomes.reward)))
+    reward = jnp.where(counted, jnp.where(right, reward, jnp.nan), 0.0)
+    return reward, jnp.where(counted, sizes, 0.0).max(), right | ~counted

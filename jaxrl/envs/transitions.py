@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl import ops
+from jaxrl.envs.refusals import sum_to_one
 
 
 @flax.struct.dataclass
@@ -18,20 +19,26 @@ class DenseTransitions:
     Args:
       probability: `[S, A, S]`, p(s'|s, a); rows sum to one.
       reward: `[S, A, S]`, of each successor, or None if it depends on state and action alone. Only playing reads it.
+      num_averaged: actions of which each row is an average; it is rounded as often.
     """
 
     probability: jax.Array
     reward: jax.Array | None = None
+    num_averaged: int = flax.struct.field(pytree_node=False, default=0)
 
     @property
     def num_terms(self) -> int:
         """Terms of each sum in `expected`: how far rounding can reach."""
-        return self.probability.shape[-1]
+        return self.probability.shape[-1] + 2 * self.num_averaged
+
+    def are_distributions(self) -> jax.Array:
+        """Whether the row of each state and action is one of probabilities, bool `[S, A]`."""
+        return (self.probability >= 0).all(-1) & sum_to_one(self.probability.sum(-1), self.num_terms)
 
     def expected(self, values: jax.Array) -> jax.Array:
         """Σ p(s'|s, a) v(s') `[S, A]` of values `[S]`."""
         # One matrix-vector product over a matrix of S * A rows: S products of [A, S] would be far slower.
-        rows = self.probability.reshape(-1, self.num_terms)
+        rows = self.probability.reshape(-1, len(values))
         return jnp.matmul(rows, values, precision="highest").reshape(self.probability.shape[:2])
 
     def block(self, begin: jax.Array, size: int) -> "DenseTransitions":
@@ -40,11 +47,13 @@ class DenseTransitions:
 
     def follow(self, policy: jax.Array) -> "DenseTransitions":
         """Transitions of a policy `[S, A]`, with one action."""
-        return DenseTransitions(jnp.einsum("sa,sat->st", policy, self.probability, precision="highest")[:, None])
+        probability = jnp.einsum("sa,sat->st", policy, self.probability, precision="highest")[:, None]
+        return DenseTransitions(probability, num_averaged=self.num_averaged + policy.shape[1])
 
     def choose(self, action: jax.Array) -> "DenseTransitions":
         """Transitions of one action int `[S]` in each state: no sum."""
-        return DenseTransitions(self.probability[jnp.arange(len(action)), action][:, None])
+        probability = self.probability[jnp.arange(len(action)), action][:, None]
+        return DenseTransitions(probability, num_averaged=self.num_averaged)
 
     def sample(self, key: jax.Array, state: jax.Array, action: jax.Array) -> tuple[jax.Array, jax.Array | None]:
         """A successor int32 `[]`, and its reward if that depends on it. The key is consumed."""
@@ -73,6 +82,12 @@ class FanoutTransitions:
     def num_terms(self) -> int:
         """Terms of each sum in `expected`."""
         return len(self.successor)
+
+    def are_distributions(self) -> jax.Array:
+        """Whether the row of each state and action is one of probabilities of states, bool `[S, A]`."""
+        inside = (self.successor >= 0) & (self.successor < self.successor.shape[-1])
+        right = (inside & (self.probability >= 0)).all(0) & sum_to_one(self.probability.sum(0), self.num_terms)
+        return right.T
 
     def expected(self, values: jax.Array) -> jax.Array:
         """Σ p(k|s, a) v(s'_k) `[S, A]` of values `[S]`."""
@@ -139,6 +154,19 @@ class FunctionalTransitions:
     def num_terms(self) -> int:
         """Terms of each sum in `expected`."""
         return self.num_events
+
+    def are_distributions(self) -> jax.Array:
+        """Whether the events of each state and action have probabilities and lead to states, bool `[S, A]`."""
+
+        def add(event: jax.Array, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+            sums, right = carry
+            outcome = self.outcomes(event)
+            inside = (outcome.successor >= 0) & (outcome.successor < self.num_states)
+            return sums + outcome.probability, right & inside & (outcome.probability >= 0)
+
+        shape = (self.num_actions, self.num_states)
+        sums, right = jax.lax.fori_loop(0, self.num_events, add, (jnp.zeros(shape), jnp.ones(shape, bool)))
+        return (right & sum_to_one(sums, self.num_terms)).T
 
     def outcomes(self, event: jax.Array) -> Outcome:
         """Outcomes `[A, S]` of one event; under `jit` they are computed where they are used."""

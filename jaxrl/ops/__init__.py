@@ -1,6 +1,6 @@
 """Equations: pure functions of arrays, time-major `[T, ...]` with any trailing batch axes."""
 
-from jaxrl.ops.bellman import optimal_actions, rounding_error, value_bounds
+from jaxrl.ops.bellman import optimal_actions, rounding_error, sum_error, value_bounds
 from jaxrl.ops.distributions import Categorical, Gaussian
 from jaxrl.ops.episodes import EpisodeStatistics, episode_metrics, init_episodes
 from jaxrl.ops.exploration import (
@@ -90,6 +90,7 @@ __all__ = [
     "scale_rewards",
     "scan_minibatches",
     "sgd",
+    "sum_error",
     "table_update",
     "td_target",
     "td_update",

@@ -15,7 +15,7 @@ def value_bounds(
     Args:
       backup: Tv `[S]`.
       change: Tv - v `[S]`.
-      discount: γ in [0, 1).
+      discount: γ in [0, 1); for any other the bounds are NaN.
       rounding: bound of the error of each element of `backup`; the interval is widened by what it can do.
 
     Returns:
@@ -30,7 +30,7 @@ def value_bounds(
     Source: Puterman (1994), Markov Decision Processes, Theorem 6.6.3; Porteus (1971), Some Bounds for Discounted
     Sequential Decision Processes.
     """
-    tail = discount / (1.0 - discount)
+    tail = jnp.where((discount >= 0) & (discount < 1), discount / (1.0 - discount), jnp.nan)
     low, high = (tail * (bound + sign * rounding) for bound, sign in ((change.min(-1), -1), (change.max(-1), 1)))
     lower, upper = backup - rounding + low[..., None], backup + rounding + high[..., None]
     # γ itself is rounded, which moves v* by up to |v*| γ/(1-γ) units of roundoff; the additions above round once each.
@@ -60,7 +60,22 @@ def rounding_error(q: jax.Array, values: jax.Array, num_terms: int) -> jax.Array
     Source: Higham (2002), Accuracy and Stability of Numerical Algorithms, section 3.1.
     """
     largest = jnp.abs(jnp.where(jnp.isfinite(q), q, 0.0)).max((-2, -1)) + 2.0 * jnp.abs(values).max(-1)
-    return 0.5 * jnp.finfo(q.dtype).eps * (num_terms + 6) * largest
+    return sum_error(largest, num_terms + 6)
+
+
+def sum_error(largest: jax.Array, num_roundings: int) -> jax.Array:
+    """Bound of the rounding error of a sum of terms that are each rounded so many times, at most.
+
+    Args:
+      largest: `[...]`, sum of the terms' sizes.
+      num_roundings: on the way of a term into the sum.
+
+    Returns:
+      `[...]`.
+
+    Source: Higham (2002), Accuracy and Stability of Numerical Algorithms, section 3.1.
+    """
+    return 0.5 * jnp.finfo(largest.dtype).eps * num_roundings * largest
 
 
 def optimal_actions(q: jax.Array, slack: float | jax.Array = 0.0) -> jax.Array:

@@ -44,7 +44,9 @@ def table_update(
         return table.at[index].add(learning_rate * weight * error)
     count = jnp.zeros_like(table).at[index].add(weight)
     mean = jnp.zeros_like(table).at[index].add(weight * error) / jnp.maximum(count, 1.0)
-    return table + (1.0 - (1.0 - learning_rate) ** count) * mean
+    # An entry without a target: 0⁰ has no derivative by α, which may be one.
+    step = jnp.where(count > 0, 1.0 - (1.0 - learning_rate) ** jnp.maximum(count, 1.0), 0.0)
+    return table + step * mean
 
 
 def average_update(

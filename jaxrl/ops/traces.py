@@ -56,7 +56,9 @@ def trace_update(q: jax.Array, trace: jax.Array, td_error: jax.Array, learning_r
     if len(td_error) == 1:
         return q + learning_rate * step
     total = trace.sum(0)
-    moved = -jnp.expm1(jnp.log1p(-jnp.minimum(learning_rate * trace, 1.0)).sum(0))
+    part = jnp.where(learning_rate * trace > 1.0, 1.0, learning_rate * trace)
+    # 1 - (1 - x)(1 - y) = x + y - x y keeps the digits of small steps, and has a derivative at a step of one.
+    moved = jax.lax.reduce(part, jnp.zeros((), part.dtype), lambda x, y: x + y - x * y, (0,))
     return q + moved * step / jnp.where(total > 0, total, 1.0)
 
 

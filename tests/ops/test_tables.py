@@ -148,6 +148,17 @@ def test_updates_work_inside_jit_vmap_and_grad():
     np.testing.assert_allclose(slopes[0], difference, rtol=2e-2)
 
 
+@pytest.mark.parametrize("learning_rate", [1.0, 0.5])
+def test_the_derivative_by_the_step_size_is_finite_up_to_one(learning_rate):
+    two = batch(2).replace(obs=jnp.array([0, 1]))
+    values = jax.grad(lambda a: ops.q_learning_update(jnp.zeros((S, A)), two, learning_rate=a, discount=GAMMA).sum())
+    np.testing.assert_allclose(values(learning_rate), two.reward.sum(), rtol=1e-6)
+    trace = jnp.array([[[1.0, 0.0, 0.5]], [[0.0, 0.5, 1.0]]])
+    moved = jax.grad(lambda a: ops.trace_update(jnp.zeros((1, 3)), trace, jnp.ones(2), a).sum())
+    # Entries move by 1 - (1 - α z₁)(1 - α z₂): 1, 1/2 and, of both, 3/2 - α.
+    np.testing.assert_allclose(moved(learning_rate), 1.0 + 0.5 + (1.5 - learning_rate), rtol=1e-6)
+
+
 def test_a_forbidden_action_is_never_taken():
     q = jnp.array([[0.0, ops.FORBIDDEN, -5.0]])
     np.testing.assert_allclose(ops.epsilon_greedy(q, 0.5), [[0.75, 0.0, 0.25]])

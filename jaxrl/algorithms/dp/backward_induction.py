@@ -68,7 +68,7 @@ class BackwardInduction:
             values=self.mdp.first_values(self.values),
             policies=jnp.zeros((self.horizon, size), jnp.int32),
             optimal_actions=jnp.zeros(self.mdp.reward.shape, bool),
-            error=jnp.zeros((), dtype),
+            error=jnp.where((self.discount >= 0) & (self.discount <= 1), 0.0, jnp.nan).astype(dtype),
             num_updates=jnp.zeros((), jnp.int32),
             residual=jnp.zeros((), dtype),
         )
@@ -78,7 +78,7 @@ class BackwardInduction:
         discount = jnp.asarray(self.discount, state.values.dtype)
         q = self.mdp.q_values(state.values, discount)
         time = self.horizon - 1 - state.num_updates
-        error = discount * state.error + ops.rounding_error(q, state.values, self.mdp.transitions.num_terms)
+        error = discount * state.error + self.mdp.rounding_error(q, state.values)
         ahead = BackwardState(
             values=q.max(-1),
             policies=state.policies.at[time].set(q.argmax(-1).astype(jnp.int32)),
@@ -94,7 +94,8 @@ class BackwardInduction:
         """The values at time zero once the whole horizon is done."""
         rule = jnp.where(state.error <= tolerance, Rule.CERTIFIED, Rule.ROUNDING)
         rule = jnp.where(state.num_updates < self.horizon, Rule.RUNNING, rule)
-        rule = jnp.where(jnp.isfinite(state.values).all(), rule, Rule.NOT_FINITE)
+        finite = jnp.isfinite(state.values).all() & jnp.isfinite(state.error)
+        rule = jnp.where(finite, rule, Rule.NOT_FINITE)
         error = jnp.where(state.num_updates < self.horizon, jnp.inf, state.error)  # until then nothing is proved
         return Solution(
             values=state.values,

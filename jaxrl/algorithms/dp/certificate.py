@@ -41,7 +41,7 @@ def sweep(mdp: Any, values: jax.Array, discount: jax.Array | float, num_updates:
     """Tv = max_a q(s, a) of v `[S]`."""
     q = mdp.q_values(values, jnp.asarray(discount, values.dtype))
     policy = q.argmax(-1).astype(jnp.int32)
-    return SweepState(values, q.max(-1), policy, ops.rounding_error(q, values, mdp.transitions.num_terms), num_updates)
+    return SweepState(values, q.max(-1), policy, mdp.rounding_error(q, values), num_updates)
 
 
 def relative(mdp: Any, values: jax.Array) -> jax.Array:

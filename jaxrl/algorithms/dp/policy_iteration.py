@@ -100,7 +100,9 @@ def refine(evaluate: Callable[..., jax.Array], followed: Any, discount: jax.Arra
     Source: iterative refinement, Higham (2002), Accuracy and Stability of Numerical Algorithms, chapter 12.
     """
     lacking = relative(followed, followed.q_values(values, discount)[:, 0] - values)
-    return values + relative(followed, evaluate(followed.replace(reward=lacking[:, None]), discount))
+    correction = relative(followed, evaluate(followed.replace(reward=lacking[:, None]), discount))
+    values = values + correction
+    return values if followed.terminal is None else jnp.where(followed.terminal, 0.0, values)
 
 
 @flax.struct.dataclass

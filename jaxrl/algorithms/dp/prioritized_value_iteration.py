@@ -46,7 +46,14 @@ class PrioritizedValueIteration:
     values: jax.Array | None = None
 
     def init(self, key: jax.Array) -> SweepState:
-        """The first sweep. There is no randomness: the key is not used."""
+        """The first sweep. There is no randomness: the key is not used.
+
+        Raises:
+          ValueError: for predecessors of another process.
+        """
+        shape = jnp.shape(self.predecessors)
+        if len(shape) != 2 or shape[0] != self.mdp.num_states:
+            raise ValueError(f"predecessors: must be [{self.mdp.num_states}, M], from predecessors(mdp), not {shape}")
         return first_sweep(self.mdp, self.values, self.discount)
 
     def update(self, state: SweepState, key: jax.Array) -> tuple[SweepState, Metrics]:

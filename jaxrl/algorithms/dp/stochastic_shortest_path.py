@@ -111,7 +111,7 @@ class StochasticShortestPath:
         """Action values `[S, A]`, what the error of the values can explain, and where an action is better by more."""
         finite = jnp.where(jnp.isfinite(state.values), state.values, 0.0)
         q = self.mdp.q_values(finite, jnp.ones((), finite.dtype))
-        slack = 2 * (state.error + ops.rounding_error(q, finite, self.mdp.transitions.num_terms))
+        slack = 2 * (state.error + self.mdp.rounding_error(q, finite))
         own = jnp.take_along_axis(q, state.policy[:, None], axis=1)[:, 0]
         return q, slack, q.max(-1) > own + slack
 
@@ -126,7 +126,7 @@ class StochasticShortestPath:
         # ε < 1 of their own equation.
         equation = jnp.abs(counted.q_values(steps, one)[:, 0] - steps).max()
         longest = jnp.where(equation < 1, (1 + jnp.abs(steps).max()) / (1 - equation), jnp.inf)
-        rounding = ops.rounding_error(own, values, self.mdp.transitions.num_terms) * longest
+        rounding = followed.rounding_error(own, values) * longest
         error = jnp.abs(own[:, 0] - values).max() * longest + rounding
         residual = jnp.abs(values - guess).max()
         # The equations of an improper policy have no solution: only who does not come to an end is known.

@@ -20,12 +20,17 @@ def random_walk(num_states: int = 5, rewards: tuple[float, float] = (0.0, 1.0)) 
       num_states: of the chain.
       rewards: for reaching the left and the right end.
 
+    Raises:
+      ValueError: for no state.
+
     Example:
       >>> random_walk().num_states
       7
 
     Source: Sutton & Barto (2018), Reinforcement Learning: An Introduction, examples 6.2 (5 states) and 7.1 (19).
     """
+    if num_states < 1:
+        raise ValueError(f"num_states={num_states} must be at least 1")
     states = np.arange(num_states + 2)
     successor = np.stack([np.maximum(states - 1, 0), np.minimum(states + 1, num_states + 1)], -1)[:, None]
     reward = np.zeros(successor.shape)
@@ -60,12 +65,17 @@ def maximization_bias(num_actions: int = 10) -> MDP:
     Args:
       num_actions: of B, at least two.
 
+    Raises:
+      ValueError: for fewer.
+
     Example:
       >>> maximization_bias().num_states
       3
 
     Source: Sutton & Barto (2018), Reinforcement Learning: An Introduction, example 6.7.
     """
+    if num_actions < 2:
+        raise ValueError(f"num_actions={num_actions} must be at least 2, right and left")
     successor = np.full((3, num_actions, 1), 2)
     successor[0, 1] = 1
     reward, allowed = np.zeros((3, num_actions)), np.ones((3, num_actions), bool)
