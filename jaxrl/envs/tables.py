@@ -1,6 +1,5 @@
 """Tables of Markov decision processes from what people have: arrays, successor lists, Gymnasium's dictionaries."""
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -205,9 +204,14 @@ def from_function(
 @jax.jit
 def _totals(transitions: FunctionalTransitions, counted: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Expected rewards `[S, A]`, NaN where wrong; the largest sum of their sizes `[]`; what is right `[S, A]`."""
-    outcomes = transitions.all_outcomes()
-    outcomes = dataclasses.replace(outcomes, probability=outcomes.probability.astype(jnp.zeros(()).dtype))
-    right = transitions.are_distributions() & jnp.isfinite(outcomes.reward).all(0).T
-    reward, sizes = ((outcomes.probability * r).sum(0).T for r in (outcomes.reward, jnp.abs(outcomes.reward)))
-    reward = jnp.where(counted, jnp.where(right, reward, jnp.nan), 0.0)
-    return reward, jnp.where(counted, sizes, 0.0).max(), right | ~counted
+
+    def add(event: jax.Array, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        outcome = transitions.outcomes(event)  # one event at a time: all together would be E times the memory
+        part = outcome.probability.astype(carry[0].dtype) * outcome.reward
+        return carry[0] + part, carry[1] + jnp.abs(part)
+
+    zeros = jnp.zeros((transitions.num_actions, transitions.num_states))
+    reward, sizes = jax.lax.fori_loop(0, transitions.num_events, add, (zeros, zeros))
+    right = transitions.are_distributions() & jnp.isfinite(reward.T)
+    reward = jnp.where(counted, jnp.where(right, reward.T, jnp.nan), 0.0)
+    return reward, jnp.where(counted, sizes.T, 0.0).max(), right | ~counted
