@@ -383,20 +383,24 @@ def test_sweeps_in_place_are_the_books():
             assert found == sweeps
 
 
-def test_residuals_mislead_where_bounds_do_not():
+@pytest.mark.parametrize(
+    ("discount", "expected", "sweeps"), [(0.99, {1e-3: 3.9e-2, 1e-6: 3.0e-5}, 370), (1.0, {1e-6: 6.8e-5}, 794)]
+)
+def test_residuals_mislead_where_bounds_do_not(discount, expected, sweeps):
     # FrozenLake 8x8, γ = 0.99: a last change below 1e-3 leaves an error of 3.9e-2, one below 1e-6 3.0e-5.
     table = gymnasium.make("FrozenLake-v1", map_name="8x8").unwrapped.P
     with jax.enable_x64():
         mdp = jaxrl.envs.from_gymnasium(table)
-        best, sweep = exact_values(mdp, 0.99), jax.jit(lambda v: mdp.q_values(v, 0.99).max(-1))
+        best = jaxrl.solve(jaxrl.StochasticShortestPath(mdp)).values if discount == 1 else exact_values(mdp, discount)
+        sweep = jax.jit(lambda v: mdp.q_values(v, discount).max(-1))
         values, found, change, count = jnp.zeros(64), {}, np.inf, 0
-        for below in (1e-3, 1e-6):
+        for below in expected:
             while change >= below:
                 values, before, count = sweep(values), values, count + 1
                 change = float(jnp.abs(values - before).max())
             found[below] = float(jnp.abs(values - best).max())
-    np.testing.assert_allclose([found[1e-3], found[1e-6]], [3.9e-2, 3.0e-5], rtol=0.02)
-    assert count == 370
+    np.testing.assert_allclose(list(found.values()), list(expected.values()), rtol=0.02)
+    assert count == sweeps
 
 
 def test_blocks_that_do_not_divide_the_states_cover_them():

@@ -330,6 +330,21 @@ def test_n_step_td_on_19_states_is_the_books_figure(n, alpha, expected):
     np.testing.assert_allclose(mean, expected, atol=0.012)  # four standard errors of 100 runs
 
 
+@pytest.mark.slow
+def test_the_best_step_of_td_lambda_on_19_states_is_the_books_figure():
+    # Figure 12.6: the least error is about that of four steps, 0.27, at λ = 0.8.
+    env, mdp = envs.make("RandomWalk", num_states=19, rewards=(-1.0, 1.0))
+    truth = jnp.arange(-9, 10) / 10
+    learner = jaxrl.SarsaLambda(env, mdp, lambda_=0.8, visit=ops.accumulating_trace, discount=1.0)
+    means = []
+    for alpha in (0.2, 0.3, 0.4):
+        one = learner.replace(learning_rate=alpha)
+        rms, _, done, *_ = curves(one, 300, 4000, lambda s: jnp.sqrt(jnp.mean((s.q[1:20, 0] - truth) ** 2)))
+        means.append(np.mean(after_episodes(rms, done, range(1, 11))))
+    assert np.argmin(means) == 1, "the best one lies between"
+    np.testing.assert_allclose(min(means), 0.27, atol=0.012)
+
+
 CLIFF = {  # mean return of episodes 100 to 500, and q of the start after them
     "sarsa": (lambda env, mdp, **o: jaxrl.Sarsa(env, mdp, **o), -27.3, -21.3),
     "q-learning": (lambda env, mdp, **o: jaxrl.QLearning(env, mdp, **o), -49.5, -13.0),
