@@ -42,11 +42,11 @@ class StochasticShortestPath:
     """Policy iteration at γ = 1 that only ever holds proper policies: those that come to an end, from every state.
 
     The first policy comes to an end in about the fewest steps (should 1000 + 10 S sweeps not find it: one whose every
-    step is the likeliest towards an end); a later one differs only where an
-    action is better by more than rounding. The values are the best that a proper policy can earn: to go round for ever
-    for nothing is no way out of an end that costs something. Where no cycle earns anything on average (costs on the
-    way, or a reward at the end alone), every policy that it meets is proper, and the last one the best of these. The
-    greedy policy of the exact values need not be: with a reward at the end alone it may go round for ever.
+    step is the likeliest towards an end); a later one differs only where an action is better by more than rounding. The
+    values are the best that a proper policy can earn: to go round for ever for nothing is no way out of an end that
+    costs something. Where no cycle earns anything on average (costs on the way, or a reward at the end alone), every
+    policy that it meets is proper, and the last one the best of these. The greedy policy of the exact values need not
+    be: with a reward at the end alone it may go round for ever.
 
     Bounds: the lower ones are those of the last policy, rounding included, so of the optimal values too. The upper ones
     hold for every policy that takes no more steps than the last one, on average: at each step it may gain what rounding
@@ -93,8 +93,8 @@ class StochasticShortestPath:
         rule = stop_rule(width, width - rounding, tolerance)
         rule = jnp.where(better.any(), Rule.RUNNING, rule)
         rule = jnp.where(jnp.isnan(state.values).any(), Rule.NOT_FINITE, rule)
-        rule = jnp.where(jnp.isinf(state.values).any(), Rule.IMPROPER, rule)
         improper = jnp.isinf(state.values).any()
+        rule = jnp.where(improper, Rule.IMPROPER, rule)
         return Solution(
             values=state.values,
             lower=jnp.where(improper, -jnp.inf, state.values - state.error),
