@@ -317,6 +317,38 @@ def test_td_on_the_random_walk_is_the_books_curve():
         np.testing.assert_allclose(after_episodes(rms, done, (10, 25, 50, 100)), expected, rtol=0.08)
 
 
+def batch_estimates(batch, num_episodes):
+    """Batch Monte Carlo and batch TD on the walk: each repeated over the first episodes until nothing moves."""
+    initial = jnp.full(7, 0.5).at[jnp.array([0, 6])].set(0.0)
+    played = ops.first_episode(batch.done)
+    counts = played & (jnp.arange(played.shape[1]) < num_episodes)[None]
+    returns = jnp.broadcast_to(jnp.where(played, batch.reward, 0.0).sum(0), played.shape)  # of every visit: γ = 1
+    mean, _ = ops.average_update(initial, jnp.zeros(7), (batch.obs,), returns, counts.astype(jnp.float32))
+
+    def sweep(_, values):
+        target = ops.td_target(batch, values[batch.next_obs], 1.0)
+        return ops.table_update(values, (batch.obs,), target, 0.5, counts)
+
+    return mean, jax.lax.fori_loop(0, 300, sweep, initial)
+
+
+@pytest.mark.slow
+def test_batch_td_is_below_batch_monte_carlo_on_the_random_walk():
+    # Figure 6.3: an order without a number, for every count of episodes.
+    env, mdp = walk()
+    learner = jaxrl.MonteCarlo(env, mdp, num_envs=25, num_steps=100, discount=1.0)
+
+    def errors(key):
+        batch = learner.rollout(learner.init(key), key)[1]
+        estimates = jax.lax.map(lambda count: batch_estimates(batch, count), jnp.array([1, 2, 5, 10, 15, 20, 25]))
+        return [jnp.sqrt(jnp.mean((values[:, 1:6] - jnp.arange(1, 6)[None] / 6) ** 2, axis=1)) for values in estimates]
+
+    monte_carlo, td = jax.tree.map(np.asarray, jax.jit(jax.vmap(errors))(jax.random.split(jax.random.key(0), 100)))
+    np.testing.assert_allclose(td[:, 0], monte_carlo[:, 0], atol=0.01)  # one episode: every state leads to its end
+    better = (monte_carlo - td)[:, 1:]
+    assert (better.mean(0) > 2 * better.std(0, ddof=1) / np.sqrt(100)).all()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("n", "alpha", "expected"), [(1, 0.8, 0.346), (2, 0.6, 0.280), (4, 0.4, 0.267), (8, 0.2, 0.285), (16, 0.1, 0.328)]
