@@ -6,6 +6,9 @@ import sys
 BENCHMARKS = {
     "learning": "What does an algorithm reach, over seeds, after a fixed number of environment steps?",
     "ppo_vs_peers": "How fast is PPO and how well does it learn, next to rejax, Stable-Baselines3 and SBX?",
+    "deep_vs_peers": "How fast are the deep learners, and how well do they learn, next to rejax and SBX?",
+    "many_seeds": "How fast are 64 seeds in one program, and what memory does each of them take?",
+    "suites": "Does PPO learn in one environment of each other suite?",
     "dynamic_programming": "How fast are processes solved, next to quantecon and SciPy, and near the memory's limit?",
     "complexity": "What does a sweep cost as a process grows in states and actions?",
     "independent_runs": "How fast are 1024 runs of Q-learning in one call, and are they those of separate calls?",

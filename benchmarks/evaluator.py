@@ -12,10 +12,11 @@ import jaxrl
 
 @flax.struct.dataclass
 class GreedyActor:
-    """A tanh network that takes the action of the largest logit; its state is the list of layers."""
+    """A network that takes the action of the largest output, or the tanh of all; its state is the list of layers."""
 
     env_params: Any
     env: Any = jaxrl.static()
+    activation: Any = jaxrl.static(jnp.tanh)
 
     def act(self, state: list[dict[str, jax.Array]], obs: jax.Array, key: jax.Array) -> jax.Array:
         """Actions `[B]` of observations `[B, ...]`."""
@@ -23,23 +24,34 @@ class GreedyActor:
         x = obs.reshape(len(obs), -1)
         *hidden, last = state
         for layer in hidden:
-            x = jnp.tanh(x @ layer["kernel"] + layer["bias"][None])
-        return jnp.argmax(x @ last["kernel"] + last["bias"][None], axis=-1).astype(jnp.int32)
+            x = x @ layer["kernel"] + layer["bias"][None]
+            if "scale" in layer:  # layer normalization
+                x = (x - x.mean(-1, keepdims=True)) / jnp.sqrt(x.var(-1, keepdims=True) + 1e-6)
+                x = x * layer["scale"][None] + layer["offset"][None]
+            x = self.activation(x)
+        x = x @ last["kernel"] + last["bias"][None]
+        if hasattr(self.env.action_space(self.env_params), "n"):
+            return jnp.argmax(x, axis=-1).astype(jnp.int32)
+        return jnp.tanh(x)
 
 
-def play(policies: list[list[dict[str, Any]]], env_name: str, num_episodes: int = 100) -> np.ndarray:
+def play(
+    policies: list[list[dict[str, Any]]], env_name: str, num_episodes: int = 100, activation: Any = jnp.tanh
+) -> np.ndarray:
     """Play every policy from the same starts.
 
     Args:
-      policies: K lists of layers `{"kernel": [in, out], "bias": [out]}`, all of the same shapes.
-      env_name: gymnax environment with discrete actions and a time limit.
+      policies: K lists of layers `{"kernel": [in, out], "bias": [out]}`, all of the same shapes, with `scale` and
+        `offset` where a layer's output is normalized.
+      env_name: gymnax environment with a time limit.
       num_episodes: E.
+      activation: of the hidden layers.
 
     Returns:
       `[K, E]` returns of whole episodes.
     """
     env, env_params = jaxrl.envs.make(env_name)
-    actor = GreedyActor(env_params, env)
+    actor = GreedyActor(env_params, env, activation)
     arrays = [[{k: np.asarray(v, np.float32) for k, v in layer.items()} for layer in p] for p in policies]
     stacked = jax.tree.map(lambda *xs: jnp.stack(xs), *arrays)
     key = jax.random.key(20_000)

@@ -5,6 +5,7 @@ seed's score is the mean of its last ten evaluations, so that a lucky last one c
 """
 
 import dataclasses
+import math
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -25,16 +26,53 @@ class Cell:
     steps: int
     """Environment steps of each seed, at most."""
     threshold: float
-    """The return that the median seed should reach."""
+    """The return that the median seed should reach, or stay below where it must fail; -inf where there is no bar."""
     seeds: int = 10
+    fails: bool = False
+    """Whether the algorithm cannot solve this and another one can."""
 
 
 CELLS = {
+    ("reinforce", "CartPole-v1"): Cell(2_000_000, 475),
+    ("one-step-actor-critic", "CartPole-v1"): Cell(2_000_000, 475),
+    ("actor-critic", "CartPole-v1"): Cell(500_000, 475),
+    ("vtrace-actor-critic", "CartPole-v1"): Cell(500_000, 475),
     ("ppo", "CartPole-v1"): Cell(500_000, 475),
+    ("recurrent-ppo", "CartPole-v1"): Cell(500_000, 475),
+    ("dqn", "CartPole-v1"): Cell(200_000, 475),
+    ("rainbow", "CartPole-v1"): Cell(200_000, 475),
+    ("pqn", "CartPole-v1"): Cell(500_000, 475),
+    ("recurrent-pqn", "CartPole-v1"): Cell(500_000, 475),
+    ("discrete-sac", "CartPole-v1"): Cell(200_000, 475),
     ("ppo", "Acrobot-v1"): Cell(1_000_000, -100),
-    ("ppo", "Pendulum-v1"): Cell(1_000_000, -300),
-    ("ppo", "Breakout-MinAtar"): Cell(3_000_000, 20, seeds=5),
+    ("dqn", "Acrobot-v1"): Cell(200_000, -100),
+    ("pqn", "Acrobot-v1"): Cell(500_000, -100),
+    ("ppo", "Pendulum-v1"): Cell(1_000_000, -200),
+    ("sac", "Pendulum-v1"): Cell(40_000, -200),
+    ("tqc", "Pendulum-v1"): Cell(40_000, -200),
+    ("td3", "Pendulum-v1"): Cell(40_000, -200),
+    ("ddpg", "Pendulum-v1"): Cell(40_000, -200),
+    ("ppo", "MountainCar-v0"): Cell(1_000_000, -130),
+    ("ppo", "MemoryChain-bsuite"): Cell(500_000, 0.5, fails=True),
+    ("recurrent-ppo", "MemoryChain-bsuite"): Cell(500_000, 0.9),
+    ("ppo", "Breakout-MinAtar"): Cell(1_000_000, 20, seeds=5),
+    ("dqn", "Breakout-MinAtar"): Cell(1_000_000, 10, seeds=5),
+    ("rainbow", "Breakout-MinAtar"): Cell(1_000_000, 10, seeds=5),
+    ("pqn", "Breakout-MinAtar"): Cell(1_000_000, 20, seeds=5),
+    ("ppo", "brax:inverted_pendulum"): Cell(400_000, 900, seeds=3),
 }
+
+GAMES = ("Asterix", "Freeway", "SpaceInvaders", "Seaquest")
+BODIES = ("hopper", "halfcheetah")
+FULL = {
+    **{("ppo", f"{game}-MinAtar"): Cell(10_000_000, -math.inf) for game in GAMES},
+    **{("ppo", f"brax:{body}"): Cell(30_000_000, -math.inf, seeds=3) for body in BODIES},
+    **{(name, f"brax:{body}"): Cell(1_000_000, -math.inf, seeds=3) for name in ("sac", "td3") for body in BODIES},
+}
+"""What takes an accelerator: `--full`."""
+
+PUBLISHED = {"CartPole-v1": 500.0, "Acrobot-v1": -80.0, "Pendulum-v1": -130.0, "MountainCar-v0": -118.0}
+"""Returns of the best policies that gymnax gives with its environments, trained by PPO and by evolution strategies."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,11 +86,13 @@ class Options:
     """The default is the cell's own, 10 or 5."""
     steps: int | None = None
     """Environment steps of each seed; the default is the cell's own."""
+    full: bool = False
+    """The cells that take an accelerator instead."""
     results: pathlib.Path = results.RESULTS
 
 
 def result_name(algorithm: str, env: str) -> str:
-    return f"learning_{algorithm}_{env}"
+    return f"learning_{algorithm}_{env.replace(':', '-')}"
 
 
 def make_algorithm(name: str, env: str, steps: int) -> tuple[Any, dict[str, Any]]:
@@ -75,18 +115,19 @@ def measure(env: str, options: Options) -> Result:
 
     import jaxrl
 
-    cell = CELLS[options.algorithm, env]
+    cell = cells(options)[options.algorithm, env]
     seeds, steps = options.seeds or cell.seeds, options.steps or cell.steps
     algorithm, fields = make_algorithm(options.algorithm, env, steps)
-    # Rounded down to whole periods between evaluations: never more steps than promised.
-    every = steps // (EVALUATIONS * algorithm.steps_per_update)
+    # Rounded down to whole periods between evaluations: never more steps than promised, a replay's first ones included.
+    first = warmup_steps(algorithm)
+    every = (steps - first) // (EVALUATIONS * algorithm.steps_per_update)
     if not every:
         raise SystemExit(f"{env}: {steps:,} steps are fewer than {EVALUATIONS} updates, one for each evaluation")
     keys = jax.random.split(jax.random.key(0), seeds)
     fitted = jaxrl.fit(algorithm, keys, every * EVALUATIONS, evaluate_every=every)
     returns = np.asarray(fitted.evaluations["return"], dtype=np.float64).reshape(-1, seeds)
     assert len(returns) == EVALUATIONS, f"fit evaluated {len(returns)} times"
-    evaluated_steps = np.asarray(fitted.evaluations["update"]) * algorithm.steps_per_update
+    evaluated_steps = first + np.asarray(fitted.evaluations["update"]) * algorithm.steps_per_update
     measurements = {
         "evaluation_steps": evaluated_steps.tolist(),
         "evaluation_returns": results.finite_or_null(returns.T),
@@ -99,9 +140,9 @@ def measure(env: str, options: Options) -> Result:
     configuration = {
         "env": env,
         "algorithm": options.algorithm,
-        "steps": every * EVALUATIONS * algorithm.steps_per_update,
+        "steps": first + every * EVALUATIONS * algorithm.steps_per_update,
         "seeds": seeds,
-        "threshold": cell.threshold,
+        "threshold": cell.threshold if math.isfinite(cell.threshold) else None,
         "preset": {name: _plain(value) for name, value in fields.items()},
     }
     return Result(
@@ -114,6 +155,16 @@ def measure(env: str, options: Options) -> Result:
         sides={"jaxrl": Side(machine.versions(), machine.variables(), {}, measurements)},
         **machine.provenance(),
     )
+
+
+def cells(options: Options) -> dict[tuple[str, str], Cell]:
+    """Those of the options."""
+    return FULL if options.full else CELLS
+
+
+def warmup_steps(algorithm: Any) -> int:
+    """Environment steps before the first update."""
+    return getattr(algorithm, "warmup", 0) * getattr(algorithm, "num_envs", 0)
 
 
 def training_curve(metrics: dict[str, Any], every: int) -> np.ndarray:
@@ -139,19 +190,17 @@ def _plain(value: Any) -> Any:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = tyro.cli(Options, args=arguments, prog="python -m benchmarks.learning")
-    known = [env for algorithm, env in CELLS if algorithm == options.algorithm]
+    known = [env for algorithm, env in cells(options) if algorithm == options.algorithm]
     unknown = [env for env in options.envs if env not in known]
     if unknown or not known:
-        cells = ", ".join(map(" on ".join, CELLS))
-        raise SystemExit(f"no cell for {options.algorithm} on {', '.join(unknown) or 'anything'}; there are: {cells}")
+        there = ", ".join(map(" on ".join, cells(options)))
+        raise SystemExit(f"no cell for {options.algorithm} on {', '.join(unknown) or 'anything'}; there are: {there}")
     for env in options.envs or known:
         result = measure(env, options)
         scores = result.sides["jaxrl"].measurements["last_10_mean"]
         low, middle, high = results.quartiles(scores)
-        print(
-            f"{env}: {middle:.1f} [{low:.1f}, {high:.1f}], threshold {CELLS[options.algorithm, env].threshold:g}",
-            flush=True,
-        )
+        bar = cells(options)[options.algorithm, env].threshold
+        print(f"{env}: {middle:.1f} [{low:.1f}, {high:.1f}], threshold {bar:g}", flush=True)
         print(f"wrote {results.save(result, options.results).name}", flush=True)
 
 

@@ -39,6 +39,9 @@ LIBRARIES = {
     "rejax": Library("benchmarks.workers.rejax_ppo", "rejax"),
     "sb3": Library("benchmarks.workers.sb3_ppo", "stable-baselines3", slow=True),
     "sbx": Library("benchmarks.workers.sbx_ppo", "stable-baselines3", slow=True),
+    "deep jaxrl": Library("benchmarks.workers.deep_jaxrl", None),
+    "deep rejax": Library("benchmarks.workers.deep_rejax", "rejax"),
+    "deep sbx": Library("benchmarks.workers.deep_sbx", "stable-baselines3", slow=True),
     "quantecon": Library("benchmarks.workers.quantecon_dp", "quantecon"),
     "jaxdp, mdpax": Library("benchmarks.workers.jax_dp", "jax-solvers"),
 }
@@ -110,17 +113,19 @@ class Worker:
     Args:
       name: key of `LIBRARIES`.
       python: its interpreter.
-      configuration: the work, the same for all.
+      configuration: the work, the same for all, or the name of a task.
     """
 
-    def __init__(self, name: str, python: str, configuration: Configuration) -> None:
+    def __init__(self, name: str, python: str, configuration: Configuration | str) -> None:
         self.name = name
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the process
         environment = os.environ | VARIABLES
+        plain = isinstance(configuration, str)
+        argument = configuration if plain else json.dumps(dataclasses.asdict(configuration))
         if LIBRARIES[name].environment is not None:
             environment.pop("PYTHONPATH", None)  # packages of this process must not leak into the peer's
         self.process = subprocess.Popen(
-            [python, "-m", LIBRARIES[name].worker, json.dumps(dataclasses.asdict(configuration))],
+            [python, "-m", LIBRARIES[name].worker, argument],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,

@@ -1,12 +1,12 @@
 """Results as Markdown tables, one function a table."""
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from benchmarks import results
-from benchmarks.learning import CELLS, result_name
+from benchmarks.learning import CELLS, FULL, PUBLISHED, Cell, result_name
 from benchmarks.results import Result, quartiles
 from benchmarks.tabular_learning import bound_of
 
@@ -46,33 +46,38 @@ def device_line(result: Result) -> str:
     )
 
 
-def learning_table(directory: pathlib.Path) -> str:
+def learning_table(directory: pathlib.Path, cells: Mapping[tuple[str, str], Cell] = CELLS) -> str:
     """Learning: one row a cell, the measured ones from their results."""
-    found = {cell: results.load(result_name(*cell), directory) for cell in CELLS}
-    header = ("algorithm", "environment", "steps", "seeds", "return", "threshold", "steps/s", "command")
-    rows = [learning_row(*cell, result) for cell, result in found.items()]
+    found = {cell: results.load(result_name(*cell), directory) for cell in cells}
+    header = ("algorithm", "environment", "steps", "seeds", "return", "bar", "published", "steps/s", "command")
+    rows = [learning_row(*cell, cells[cell], result) for cell, result in found.items()]
     lines = dict.fromkeys(device_line(result) for result in found.values() if result)
     note = (
         "Return: median over seeds [quartiles] of the mean of a seed's last 10 of 20 evaluations, 16 greedy "
-        "episodes each. Steps: of each seed; steps/s: of all seeds together, without compilation."
+        "episodes each. Steps: of each seed, a replay's random ones included; steps/s: of all seeds together, without "
+        "compilation. Published: the best policy that gymnax gives with the environment, and by how much ours is below."
     )
-    return with_notes(render(header, rows), note, *lines)
+    return with_notes(render(header, rows), *([note] if lines else []), *lines)
 
 
-def learning_row(algorithm: str, env: str, result: Result | None) -> list[str]:
-    cell = CELLS[algorithm, env]
-    threshold = f"{cell.threshold:g}"
-    command = f"`python -m benchmarks.learning --algorithm {algorithm} --envs {env}`"
+def learning_row(algorithm: str, env: str, cell: Cell, result: Result | None) -> list[str]:
+    bar = f"< {cell.threshold:g}, it cannot" if cell.fails else f"≥ {cell.threshold:g}"
+    bar = bar if np.isfinite(cell.threshold) else "–"
+    full = " --full" if (algorithm, env) in FULL else ""
+    command = f"`python -m benchmarks.learning --algorithm {algorithm} --envs {env}{full}`"
+    published = f"{PUBLISHED[env]:g}" if env in PUBLISHED else "–"
     if result is None:
-        return [algorithm, env, f"{cell.steps:,}", str(cell.seeds), "not measured", threshold, "–", command]
+        return [algorithm, env, f"{cell.steps:,}", str(cell.seeds), "not measured", bar, published, "–", command]
     numbers = next(iter(result.sides.values())).measurements
+    below = PUBLISHED.get(env, -np.inf) - quartiles(numbers["last_10_mean"])[1]
     return [
         algorithm,
         env,
         f"{result.configuration['steps']:,}",
         str(len(numbers["last_10_mean"])),
         spread(numbers["last_10_mean"], ".1f"),
-        threshold,
+        bar,
+        published + (f", {below:.1f} below" if below > 0.05 else ""),
         f"{quartiles(numbers['steps_per_second'])[1]:,.0f}",
         f"`{result.command}`",
     ]

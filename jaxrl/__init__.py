@@ -1,6 +1,7 @@
 """jaxrl: a JAX-accelerated, vectorized reinforcement-learning engine."""
 
-from jaxrl import envs, networks, ops
+from jaxrl import buffers, envs, networks, ops
+from jaxrl.algorithms.deep_q import DQN, PQN, DQNState, PQNState, RecurrentPQN, RecurrentPQNState, rainbow
 from jaxrl.algorithms.dp import (
     AnchoredValueIteration,
     BackwardInduction,
@@ -11,7 +12,16 @@ from jaxrl.algorithms.dp import (
     ValueIteration,
 )
 from jaxrl.algorithms.mc import MonteCarlo, OffPolicyMonteCarlo
-from jaxrl.algorithms.pg import PPO, PPOState
+from jaxrl.algorithms.off_policy import SAC, TD3, DiscreteSAC, OffPolicyState, ddpg, tqc
+from jaxrl.algorithms.pg import (
+    PPO,
+    ActorCritic,
+    PolicyState,
+    RecurrentPPO,
+    RecurrentState,
+    Reinforce,
+    VTraceActorCritic,
+)
 from jaxrl.algorithms.td import (
     DoubleQLearning,
     DynaQ,
@@ -22,14 +32,21 @@ from jaxrl.algorithms.td import (
     SarsaLambda,
     TrueOnlineTD,
 )
-from jaxrl.engine import Evaluation, Fit, check, evaluate, fit, load, run, solve, train
+from jaxrl.engine import Evaluation, Fit, check, evaluate, evaluate_on_host, fit, load, run, solve, train, train_on_host
 from jaxrl.types import Algorithm, Metrics, Rule, Solution, Transition, leaf, static
 
 __all__ = [
+    "DQN",
     "PPO",
+    "PQN",
+    "SAC",
+    "TD3",
+    "ActorCritic",
     "Algorithm",
     "AnchoredValueIteration",
     "BackwardInduction",
+    "DQNState",
+    "DiscreteSAC",
     "DoubleQLearning",
     "DynaQ",
     "Evaluation",
@@ -38,11 +55,18 @@ __all__ = [
     "Metrics",
     "MonteCarlo",
     "OffPolicyMonteCarlo",
-    "PPOState",
+    "OffPolicyState",
+    "PQNState",
     "PolicyIteration",
+    "PolicyState",
     "PrioritizedSweeping",
     "PrioritizedValueIteration",
     "QLearning",
+    "RecurrentPPO",
+    "RecurrentPQN",
+    "RecurrentPQNState",
+    "RecurrentState",
+    "Reinforce",
     "RelativeValueIteration",
     "Rule",
     "Sarsa",
@@ -51,17 +75,24 @@ __all__ = [
     "StochasticShortestPath",
     "Transition",
     "TrueOnlineTD",
+    "VTraceActorCritic",
     "ValueIteration",
+    "buffers",
     "check",
+    "ddpg",
     "envs",
     "evaluate",
+    "evaluate_on_host",
     "fit",
     "leaf",
     "load",
     "networks",
     "ops",
+    "rainbow",
     "run",
     "solve",
     "static",
+    "tqc",
     "train",
+    "train_on_host",
 ]

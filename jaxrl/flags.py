@@ -109,7 +109,7 @@ def parse(
     names = [field.name for field in dataclasses.fields(options_class)]
     options = options_class(**{name: getattr(parsed, name) for name in names})
     fields = _flag_fields(algorithm_class)
-    return options, {field.name: _resolved(field, getattr(parsed, field.name)) for field in fields}
+    return options, {field.name: _resolved(field, getattr(parsed, field.name), defaults) for field in fields}
 
 
 def parse_plain(options_class: Any, arguments: list[str], prog: str) -> Any:
@@ -148,7 +148,7 @@ def _is_named(field: Any) -> bool:
 
 
 def _flag_fields(algorithm_class: Any) -> list[Any]:
-    plain = (int, float, bool, str)
+    plain = (int, float, bool, str, float | None)
     types = field_types(algorithm_class)
     fields = [_Field(field.name, types[field.name], field.default) for field in dataclasses.fields(algorithm_class)]
     return [
@@ -163,8 +163,8 @@ def _flag_type(field: Any) -> Any:
     return str if _is_named(field) else field.type
 
 
-_UNNAMED = "(of the class)"
-"""Shown for a default that no name finds; the class's own then stays."""
+_UNNAMED = "(as it is)"
+"""Shown for a default that no name finds; it stays."""
 
 
 def _name(field: Any, value: Any) -> Any:
@@ -175,12 +175,14 @@ def _name(field: Any, value: Any) -> Any:
     return name_of(value, CHOICES.get(field.name, {})) or _UNNAMED
 
 
-def _resolved(field: Any, value: Any) -> Any:
+def _resolved(field: Any, value: Any, defaults: dict[str, Any]) -> Any:
     from jaxrl.engine.names import CHOICES, resolve
 
     if not _is_named(field):
         return value
-    return field.default if value == _UNNAMED else resolve(field.name, value, CHOICES.get(field.name, {}))
+    if value == _UNNAMED:
+        return defaults.get(field.name, field.default)
+    return resolve(field.name, value, CHOICES.get(field.name, {}))
 
 
 def _field_help(algorithm_class: Any) -> dict[str, str]:

@@ -3,6 +3,8 @@
 import math
 from typing import Any, NamedTuple
 
+from jaxrl import ops
+from jaxrl.engine.names import VARIANTS
 from jaxrl.types import steps_per_update
 
 
@@ -14,7 +16,43 @@ class Preset(NamedTuple):
     anneal: bool = True
 
 
+SMALL_CONTINUOUS: dict[str, Any] = dict(
+    num_envs=4,
+    num_steps=50,
+    hidden_sizes=(64, 64),
+    batch_size=128,
+    warmup=250,
+    target_rate=0.01,
+    discount=0.98,
+    learning_rate=2e-3,
+)
+
 PRESETS: dict[tuple[str, str], Preset] = {
+    ("reinforce", "CartPole-v1"): Preset(2_000_000, dict(num_envs=8)),
+    ("one-step-actor-critic", "CartPole-v1"): Preset(2_000_000, dict(num_envs=8, learning_rate=3e-4)),
+    ("actor-critic", "CartPole-v1"): Preset(
+        500_000, dict(num_envs=8, num_steps=16, learning_rate=2e-3, gae_lambda=0.95)
+    ),
+    ("vtrace-actor-critic", "CartPole-v1"): Preset(
+        500_000, dict(num_envs=16, num_steps=32, num_epochs=2, learning_rate=5e-4, entropy_coef=0.0)
+    ),
+    ("recurrent-ppo", "CartPole-v1"): Preset(
+        500_000, dict(num_envs=16, num_steps=64, learning_rate=1e-3, normalize_rewards=True)
+    ),
+    ("pqn", "CartPole-v1"): Preset(500_000, dict(num_envs=32, num_steps=32, num_epochs=4, learning_rate=5e-4)),
+    ("recurrent-pqn", "CartPole-v1"): Preset(500_000, dict(num_envs=16, learning_rate=1e-3)),
+    ("dqn", "CartPole-v1"): Preset(
+        200_000,
+        dict(explore_updates=20.0, num_backup_steps=5, target_rate=0.02, returns=ops.MeanReturns(ops.squared_loss)),
+    ),
+    ("rainbow", "CartPole-v1"): Preset(
+        200_000, dict(num_backup_steps=5, target_rate=0.02, returns=ops.CategoricalReturns(0.0, 100.0))
+    ),
+    ("discrete-sac", "CartPole-v1"): Preset(200_000, dict(num_backup_steps=5, target_rate=0.02)),
+    ("sac", "Pendulum-v1"): Preset(40_000, SMALL_CONTINUOUS),
+    ("tqc", "Pendulum-v1"): Preset(40_000, SMALL_CONTINUOUS),
+    ("td3", "Pendulum-v1"): Preset(40_000, SMALL_CONTINUOUS | dict(num_steps=25, target_rate=0.02)),
+    ("ddpg", "Pendulum-v1"): Preset(40_000, SMALL_CONTINUOUS | dict(target_rate=0.02)),
     ("ppo", "CartPole-v1"): Preset(500_000, dict(num_envs=16, num_steps=64, learning_rate=1e-3)),
     ("ppo", "Acrobot-v1"): Preset(1_000_000, dict(num_envs=16, learning_rate=1e-3)),
     ("ppo", "Pendulum-v1"): Preset(
@@ -29,7 +67,22 @@ PRESETS: dict[tuple[str, str], Preset] = {
             normalize_rewards=True,
         ),
     ),
-    ("ppo", "Breakout-MinAtar"): Preset(3_000_000, dict(num_minibatches=8, hidden_sizes=(128,), learning_rate=5e-3)),
+    ("ppo", "MountainCar-v0"): Preset(
+        1_000_000,
+        dict(num_envs=16, num_steps=256, learning_rate=1e-3, normalize_observations=True, normalize_rewards=True),
+    ),
+    ("ppo", "MemoryChain-bsuite"): Preset(500_000, dict(num_steps=32, learning_rate=1e-3)),
+    ("recurrent-ppo", "MemoryChain-bsuite"): Preset(500_000, dict(num_steps=32, learning_rate=1e-3)),
+    ("dqn", "Acrobot-v1"): Preset(200_000, dict(explore_updates=20.0, num_backup_steps=3, target_rate=0.02)),
+    ("pqn", "Acrobot-v1"): Preset(500_000, dict(num_envs=32, num_steps=32, num_epochs=4, learning_rate=5e-4)),
+    ("pqn", "Breakout-MinAtar"): Preset(
+        1_000_000, dict(num_envs=64, num_steps=32, hidden_sizes=(128,), learning_rate=5e-4, explore_updates=50.0)
+    ),
+    ("ppo", "brax:inverted_pendulum"): Preset(
+        400_000,
+        dict(num_steps=32, learning_rate=1e-3, normalize_observations=True, normalize_rewards=True),
+    ),
+    ("ppo", "Breakout-MinAtar"): Preset(1_000_000, dict(num_minibatches=8, hidden_sizes=(128,), learning_rate=5e-3)),
 }
 
 
@@ -40,7 +93,8 @@ def preset(algorithm: str, env: str) -> Preset:
       algorithm: a name such as `"ppo"`.
       env: a name such as `"CartPole-v1"`.
     """
-    return PRESETS.get((algorithm, env), Preset(1_000_000, {}, anneal=False))
+    tuned = PRESETS.get((algorithm, env), Preset(1_000_000, {}, anneal=False))
+    return tuned._replace(fields=VARIANTS.get(algorithm, {}) | tuned.fields)
 
 
 def updates_of(algorithm: Any, total_steps: int) -> int:

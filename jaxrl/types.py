@@ -27,6 +27,8 @@ class Algorithm(Protocol[State]):
     What an algorithm may have besides, and the engine then uses:
       env, env_params: fields; the command line passes them first, and `evaluate` plays in them.
       act(state, obs, key): actions of observations `[B, ...]`, for `evaluate`.
+      initial_memory(num_envs): what `act(state, obs, key, memory)` then takes, and gives beside the actions.
+      explore(state, obs, key): actions to learn from and their log-probabilities, for `train_on_host`.
       steps_per_update: environment steps of one update; without it an update counts as one step.
       observation_spaces, action_spaces: names of the gymnax spaces that it learns in, for `check`.
       params: a field; the starting point of its parameters.
@@ -65,6 +67,18 @@ class Transition:
     def done(self) -> jax.Array:
         """End of the episode for either reason: cuts traces, never a bootstrap discount."""
         return self.terminated | self.truncated
+
+
+@flax.struct.dataclass
+class Sequences:
+    """What was seen `[T, N, ...]`, where episodes start `[T, N]`, and the memory before the first step `[N, ...]`.
+
+    Source: our own.
+    """
+
+    transition: Transition
+    start: jax.Array
+    carry: Any
 
 
 class Rule(enum.IntEnum):
@@ -131,7 +145,7 @@ def static(default: Any = dataclasses.MISSING, *, low: float = -math.inf, high: 
 
 
 def leaf(
-    default: float,
+    default: float | None,
     *,
     low: float = -math.inf,
     high: float = math.inf,
@@ -143,7 +157,7 @@ def leaf(
     """A float field of an algorithm: a leaf, so it may be traced, vmapped and changed without a retrace.
 
     Args:
-      default: the default value.
+      default: the default value; None, for a field that may be None, which then changes the program.
       low: smallest allowed value; `jaxrl.check` refuses smaller ones before anything is traced.
       high: largest allowed value, inclusive.
       open_low: whether `low` itself is refused too (a learning rate must be positive).
@@ -156,7 +170,7 @@ def leaf(
     """
     metadata: dict[str, Any] = {"low": low, "high": high, "open_low": open_low, "open_high": open_high}
     metadata["remedy"] = remedy
-    metadata["infinite"] = math.isinf(default)
+    metadata["infinite"] = default is not None and math.isinf(default)
     if infinite is not None:
         metadata["infinite"] = infinite
     return flax.struct.field(default=default, metadata=metadata)

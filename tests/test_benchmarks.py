@@ -137,7 +137,7 @@ def test_the_table_of_learning_counts_seeds_without_a_score(tmp_path):
     name = learning.result_name("ppo", "CartPole-v1")
     results.save(make_result(name, last_10_mean=[480.0, 490.0, None]), tmp_path)
     row = next(line for line in rendering.learning_table(tmp_path).splitlines() if line.startswith("| ppo | CartPole"))
-    assert "| 491,520 | 3 | 485.0 [482.5, 487.5] (1 of 3 missing) | 475 | 400 |" in row
+    assert "| 491,520 | 3 | 485.0 [482.5, 487.5] (1 of 3 missing) | ≥ 475 | 500, 15.0 below | 400 |" in row
 
 
 def test_check_fails_on_a_table_that_differs(tmp_path):

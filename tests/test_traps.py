@@ -1,7 +1,7 @@
 """The field's mistakes. Each check takes a function and runs twice: ours passes, the wrong one fails.
 
 The wrong versions are in `wrong.py`, each of a kind found in published code. Recurrent carries, Q(λ), target
-networks and replay join with their algorithms.
+networks and replay have a file of their own, `test_deep_traps.py`.
 """
 
 import tempfile
@@ -201,6 +201,13 @@ TRAPS = {
         wrong.trace_cut_by_termination_only,
     ),
     "both flags": (check_termination_wins_over_truncation, ops.generalized_advantages, wrong.truncation_wins),
+    "time limit, V-trace": (check_time_limit_bootstraps, wrong.by_vtrace(ops.vtrace), wrong.vtrace_of_done),
+    "trace, V-trace": (check_no_trace_across_the_reset, wrong.by_vtrace(ops.vtrace), wrong.vtrace_that_leaks),
+    "both flags, V-trace": (
+        check_termination_wins_over_truncation,
+        wrong.by_vtrace(ops.vtrace),
+        wrong.vtrace_where_truncation_wins,
+    ),
     "seeds": (check_seeds_differ, jaxrl.PPO.init, wrong.init_with_constant_key),
     "keys": (check_keys_are_used_once, jaxrl.PPO.init, wrong.init_with_one_key),
     "statistics": (check_first_ratio_is_one, jaxrl.PPO.update, wrong.update_that_normalizes_in_between),
@@ -212,7 +219,7 @@ TRAPS = {
     "clipped action": (check_log_prob_is_of_the_stored_action, envs.step, wrong.step_that_stores_the_clipped),
     "schedule": (
         check_a_schedule_counts_updates,
-        jaxrl.PPO.gradient_transformation,
+        ops.transform_of,
         wrong.schedule_of_gradient_steps,
     ),
     "metrics": (check_metrics_are_reduced, jaxrl.PPO.update, wrong.update_with_every_reward),

@@ -80,7 +80,7 @@ def update_with_branch(ppo, state, key):
 
 def schedule_of_gradient_steps(ppo, num_updates):
     """The horizon is in updates, the counter in gradient steps."""
-    return ppo.gradient_transformation(num_updates * ppo.num_epochs * ppo.num_minibatches)
+    return ops.transform_of(ppo, num_updates * ppo.num_epochs * ppo.num_minibatches)
 
 
 def update_with_every_reward(ppo, state, key):
@@ -104,7 +104,7 @@ def content_without_optimizer(run):
 def our_clip(bound):
     """PPO's transformation with plain gradient descent of step size one."""
     ppo = jaxrl.PPO(*gymnax.make("CartPole-v1"), max_grad_norm=bound, learning_rate=1.0, optimizer=ops.sgd)
-    return ppo.gradient_transformation(jnp.zeros((), jnp.int32))
+    return ops.transform_of(ppo, jnp.zeros((), jnp.int32))
 
 
 def element_wise_clip(bound):
@@ -193,3 +193,32 @@ class CoinLength(environment.Environment):
 
     def observation_space(self, params: Any) -> Any:
         return spaces.Box(0.0, 1.0, (1,))
+
+
+def by_vtrace(vtrace):
+    """V-trace on policy with the arguments of `generalized_advantages`."""
+
+    def advantages(reward, value, next_value, terminated, truncated, *, discount, gae_lambda):
+        rates = {"discount": discount, "trace_lambda": gae_lambda}
+        return vtrace(reward, value, next_value, jnp.ones_like(reward), (terminated, truncated), **rates)[::-1]
+
+    return advantages
+
+
+@by_vtrace
+def vtrace_of_done(reward, value, next_value, ratio, ends, **rates):
+    """A time limit is taken for a termination."""
+    done = ends[0] | ends[1]
+    return ops.vtrace(reward, value, next_value, ratio, (done, done), **rates)
+
+
+@by_vtrace
+def vtrace_that_leaks(reward, value, next_value, ratio, ends, **rates):
+    """Nothing cuts the trace at a time limit."""
+    return ops.vtrace(reward, value, next_value, ratio, (ends[0], jnp.zeros_like(ends[1])), **rates)
+
+
+@by_vtrace
+def vtrace_where_truncation_wins(reward, value, next_value, ratio, ends, **rates):
+    """Where both flags are set the value of the last observation is counted."""
+    return ops.vtrace(reward, value, next_value, ratio, (ends[0] & ~ends[1], ends[1]), **rates)

@@ -34,7 +34,7 @@ def actor_layers(result: Any) -> Layers:
     params = result[0].params["params"]
     torso = params["actor"]["layers_1"]
     hidden = [torso[f"Dense_{i}"] for i in range(len(torso))]
-    policy = params["policy"]  # its kernel is stored transposed
+    policy = params["heads"]["policy"]  # its kernel is stored transposed
     pairs = [(dense["kernel"], dense["bias"]) for dense in hidden]
     return layers([*pairs, (policy["kernel"].T, policy["bias"])])
 

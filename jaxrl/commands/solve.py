@@ -14,7 +14,7 @@ def solve(arguments: list[str]) -> None:
         flags, env_options = environment_options(flags)
         solver_class, options, fields = _parse(name, flags, f"jaxrl solve {name} {env_name}")
         _solve(lambda mdp: solver_class(mdp, **fields), f"{name} on {env_name}", env_name, env_options, options)
-    except (ValueError, TypeError, ModuleNotFoundError) as error:
+    except (ValueError, TypeError, ImportError) as error:
         refuse(error)
     except FloatingPointError as error:
         refuse(error, code=1)

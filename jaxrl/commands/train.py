@@ -18,7 +18,7 @@ def train(arguments: list[str]) -> None:
     try:
         algorithm, options = _build(name, env_name, flags)
         fit_arguments = _prepare(algorithm, name, env_name, options)
-    except (ValueError, TypeError, ModuleNotFoundError) as error:
+    except (ValueError, TypeError, ImportError) as error:
         refuse(error)
     _fit(algorithm, f"{name} on {env_name}", **fit_arguments)
 
@@ -82,7 +82,7 @@ def _prepare(algorithm: Any, name: str, env_name: str, options: TrainOptions) ->
     else:
         key = jax.random.key(options.seed or 0)
         # With the process's number: two runs may begin in the same second.
-        run_name = f"{name.replace(':', '.')}-{env_name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+        run_name = f"{name}-{env_name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}".replace(":", ".")
         directory = arguments["out"] = options.out or Path("runs") / run_name
         arguments["key"] = jax.random.split(key, options.seeds) if options.seeds > 1 else key
     loggers: list[Any] = [ProgressLogger()]

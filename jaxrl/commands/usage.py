@@ -11,16 +11,25 @@ USAGE = """usage: jaxrl COMMAND ...
   jaxrl evaluate DIR [--episodes 100] [--seed 0] [--gif]                replay what a run learned
   jaxrl envs                                                            environments and their spaces
 
-ALGORITHM is a name (ppo, q-learning) or MODULE:CLASS of your own, SOLVER too (value-iteration)."""
+ALGORITHM is a name or MODULE:CLASS of your own, SOLVER too. ENV is a name of `jaxrl envs`, or of another suite:
+brax:NAME, craftax:NAME, jumanji:NAME, xland:NAME."""
+
+
+def names_of(command: str) -> str:
+    """The usage, and the names that a command knows."""
+    from jaxrl.engine.names import ALGORITHMS, SOLVERS
+
+    what, table = ("algorithms", ALGORITHMS) if command == "train" else ("solvers", SOLVERS)
+    return f"{USAGE}\n\n{what}: {', '.join(table)}"
 
 
 def two_names(arguments: list[str], command: str, what: str) -> list[str]:
     """The arguments if they begin with two names; else the usage, or a refusal, and exit."""
     if len(arguments) < 2 or arguments[0].startswith("-") or arguments[1].startswith("-"):
         if "--help" in arguments or "-h" in arguments:
-            print(USAGE)
+            print(names_of(command))
             raise SystemExit(0)
-        refuse(f"{command} needs {what} and an environment\n{USAGE}")
+        refuse(f"{command} needs {what} and an environment\n{names_of(command)}")
     return arguments
 
 

@@ -37,13 +37,22 @@ def check(algorithm: Any) -> None:
     types = field_types(type(algorithm))
     for field in dataclasses.fields(algorithm):
         value = getattr(algorithm, field.name)
+        kind = types[field.name]
+        if kind == float | None:
+            if value is None:
+                continue
+            kind = float
         if "low" in field.metadata and not isinstance(value, jax.core.Tracer):
-            _check_kind(field.name, types[field.name], value)
-            if field.name == "network" and value is not None:
-                _check_network(value)
-            if types[field.name] in (int, float, tuple[int, ...]):
+            _check_kind(field.name, kind, value)
+            if field.name in ("network", "actor", "critics") and value is not None:
+                _check_network(field.name, value, hasattr(algorithm, "initial_memory"))
+            if field.name == "cell" and not isinstance(value, type):
+                raise TypeError(f"cell={value!r} must be the class of a cell, as nn.GRUCell")
+            if field.name == "returns" and not all(hasattr(value, name) for name in ("mean", "atoms", "loss")):
+                raise TypeError(f"returns={value!r} must have mean, atoms and loss, as jaxrl.ops.MeanReturns()")
+            if kind in (int, float, tuple[int, ...]):
                 _check_range(field, value, np.dtype(np.float64))
-            if types[field.name] is float:  # as JAX will have it: 1 - 1e-9 is one in float32
+            if kind is float:  # as JAX will have it: 1 - 1e-9 is one in float32
                 _check_range(field, value, jnp.result_type(float))
     for kind in ("observation", "action"):
         _check_space(algorithm, kind)
@@ -57,6 +66,12 @@ def _check_tables(algorithm: Any) -> None:
         raise TypeError(f"mdp: a {type(algorithm.mdp).__name__} is no Markov decision process; unpack or convert it")
     given = {name: getattr(algorithm, name) for name in ("policy", "behavior") if name in names}
     given = {name: value for name, value in given.items() if value is not None}
+    forbidding = getattr(getattr(algorithm, "env_params", None), "allowed", None) is not None
+    if forbidding and "q" not in names and "policy" not in names and not hasattr(algorithm.env, "mask"):
+        raise ValueError(
+            f"env: the process forbids actions, and {type(algorithm).__name__} does not know them; wrap it: "
+            "envs.wrappers.MaskActions(env, envs.allowed_actions)"
+        )
     if not given:
         return
     env, params = algorithm.env, algorithm.env_params
@@ -103,11 +118,13 @@ def _check_kind(name: str, kind: Any, value: Any) -> None:
         raise TypeError(f"{name}={value!r} must be {words.get(kind, 'a function')}")
 
 
-def _check_network(value: Any) -> None:
+def _check_network(name: str, value: Any, with_memory: bool) -> None:
     if isinstance(value, type):
-        raise TypeError(f"network: {value.__name__} is a class; pass an instance of it")
+        raise TypeError(f"{name}: {value.__name__} is a class; pass an instance of it")
     if not hasattr(value, "init") or not hasattr(value, "apply"):
-        raise TypeError(f"network={value!r} is no network, which is a linen module with init and apply")
+        raise TypeError(f"{name}={value!r} is no network, which is a linen module with init and apply")
+    if with_memory and not hasattr(value, "initial_carry"):
+        raise TypeError(f"{name}: {type(value).__name__} has no memory; pass a jaxrl.networks.Recurrent")
 
 
 def _check_range(field: Any, value: Any, dtype: np.dtype) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +148,7 @@ def _value(name: str, value: Any) -> Any:
         return {"name": env, "options": {key: _value(key, option) for key, option in options.items()}}
     leaves, structure = jax.tree.flatten(value)
     numbers = all(isinstance(leaf, bool | int | float | np.ndarray | np.generic | jax.Array) for leaf in leaves)
-    if callable(value) or not numbers:  # functions, networks, an environment that the user made
+    if callable(value) or not leaves or not numbers:  # functions, networks, an environment that the user made
         return name_of(value, CHOICES.get(name, {})) or {"unnamed": _unnamed(value)}
     digest = hashlib.sha256(str(structure).encode())
     for leaf in leaves:
@@ -160,4 +161,11 @@ def _unnamed(value: Any) -> str:
     if isinstance(value, functools.partial):
         parts = [_unnamed(value.func), *map(repr, value.args), *(f"{k}={v!r}" for k, v in value.keywords.items())]
         return f"partial({', '.join(parts)})"
-    return repr(value) if hasattr(value, "scope") else full_name(value)  # a linen module tells its fields
+    if isinstance(value, envs.wrappers.Wrapper):
+        fields = {name: field for name, field in vars(value).items() if name != "env"}
+        inside = envs.origin(value.env)
+        inner = f"{inside[0]}, {inside[1]}" if inside else _unnamed(value.env)
+        return f"{full_name(value)}({inner}, {fields})"
+    if hasattr(value, "scope") or dataclasses.is_dataclass(value):  # a linen module tells its fields
+        return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+    return full_name(value)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl import envs
+from jaxrl.engine.acting import act, initial_memory
 
 
 @flax.struct.dataclass
@@ -52,14 +53,14 @@ def evaluate(
         max_steps = env_params.max_steps_in_episode
 
     def unfinished(carry: tuple[Any, ...]) -> jax.Array:
-        time, _, _, episodes = carry
+        time, *_, episodes = carry
         return (time < max_steps) & ~jnp.all(episodes.finished)
 
     def step(carry: tuple[Any, ...]) -> tuple[Any, ...]:
-        time, obs, env_state, episodes = carry
+        time, obs, env_state, memory, episodes = carry
         act_key, env_key = jax.random.split(jax.random.fold_in(steps_key, time))
         env_keys = jax.random.split(env_key, num_episodes)
-        action = algorithm.act(state, obs, act_key)
+        action, memory = act(algorithm, state, obs, act_key, memory)
         obs, env_state, transition = envs.step(env, env_params, env_keys, obs, env_state, action)
         playing = ~episodes.finished
         episodes = Evaluation(
@@ -67,12 +68,12 @@ def evaluate(
             lengths=episodes.lengths + playing,
             finished=episodes.finished | transition.done,
         )
-        return time + 1, obs, env_state, episodes
+        return time + 1, obs, env_state, memory, episodes
 
     episodes = Evaluation(
         returns=jnp.zeros(num_episodes),
         lengths=jnp.zeros(num_episodes, jnp.int32),
         finished=jnp.zeros(num_episodes, bool),
     )
-    time = jnp.zeros((), jnp.int32)
-    return jax.lax.while_loop(unfinished, step, (time, obs, env_state, episodes))[-1]
+    start = (jnp.zeros((), jnp.int32), obs, env_state, initial_memory(algorithm, num_episodes), episodes)
+    return jax.lax.while_loop(unfinished, step, start)[-1]

@@ -1,17 +1,40 @@
 """Names: the one table from which the command line and saved runs take algorithms, functions and networks."""
 
+import ast
+import dataclasses
 import importlib
 import sys
 from collections.abc import Mapping
 from typing import Any
 
+import flax.linen as nn
+
 from jaxrl import ops
 from jaxrl.algorithms import dp, mc, td
-from jaxrl.algorithms.pg import PPO
+from jaxrl.algorithms.deep_q import DQN, PQN, RecurrentPQN
+from jaxrl.algorithms.deep_q.dqn import RAINBOW
+from jaxrl.algorithms.off_policy import SAC, TD3, DiscreteSAC
+from jaxrl.algorithms.off_policy.sac import TQC
+from jaxrl.algorithms.off_policy.td3 import DDPG
+from jaxrl.algorithms.pg import PPO, ActorCritic, RecurrentPPO, Reinforce, VTraceActorCritic
 from jaxrl.envs.catalog import nearest
 
 ALGORITHMS: Mapping[str, Any] = {
+    "reinforce": Reinforce,
+    "actor-critic": ActorCritic,
+    "one-step-actor-critic": ActorCritic,
+    "vtrace-actor-critic": VTraceActorCritic,
     "ppo": PPO,
+    "recurrent-ppo": RecurrentPPO,
+    "dqn": DQN,
+    "rainbow": DQN,
+    "pqn": PQN,
+    "recurrent-pqn": RecurrentPQN,
+    "td3": TD3,
+    "ddpg": TD3,
+    "sac": SAC,
+    "tqc": SAC,
+    "discrete-sac": DiscreteSAC,
     "q-learning": td.QLearning,
     "double-q-learning": td.DoubleQLearning,
     "sarsa": td.Sarsa,
@@ -21,6 +44,14 @@ ALGORITHMS: Mapping[str, Any] = {
     "monte-carlo": mc.MonteCarlo,
     "off-policy-monte-carlo": mc.OffPolicyMonteCarlo,
 }
+
+VARIANTS: Mapping[str, dict[str, Any]] = {
+    "one-step-actor-critic": {"num_steps": 1},
+    "rainbow": RAINBOW,
+    "ddpg": DDPG,
+    "tqc": TQC,
+}
+"""Algorithms that are another one with these fields."""
 
 SOLVERS: Mapping[str, Any] = {
     "value-iteration": dp.ValueIteration,
@@ -42,6 +73,17 @@ CHOICES: Mapping[str, Mapping[str, Any]] = {
     },
     "optimizer": {"adam": ops.adam, "sgd": ops.sgd},
     "policy_loss": {"ppo_clip": ops.ppo_clip},
+    "backup": {"max": ops.max_backup, "double": ops.double_backup, "munchausen": ops.munchausen_backup},
+    "returns": {
+        "mean": ops.MeanReturns(),
+        "mean-squared": ops.MeanReturns(ops.squared_loss),
+        "categorical": ops.CategoricalReturns(),
+        "quantile": ops.QuantileReturns(),
+    },
+    "critic_loss": {"mean": ops.mean_loss, "quantile": ops.quantile_loss},
+    "actor": {"default": None},
+    "critics": {"default": None},
+    "cell": {"gru": nn.GRUCell, "lstm": nn.OptimizedLSTMCell},
 }
 """For each function or network field, its named values."""
 
@@ -51,10 +93,18 @@ _own: dict[int, tuple[Any, str]] = {}
 
 
 def name_of(value: Any, table: Mapping[str, Any]) -> str | None:
-    """The name by which `resolve` gives this very object: of the table, or `MODULE:NAME`; None if there is none."""
+    """The name by which `resolve` gives this very object, or one equal to it; None if there is none.
+
+    Of the table, of the table with numbers as in `categorical(0, 100)`, or `MODULE:NAME`.
+    """
+    alike = {name: entry for name, entry in table.items() if type(entry) is type(value)}
     for name, entry in table.items():
-        if entry is value:
+        if entry is value or (name in alike and dataclasses.is_dataclass(entry) and entry == value):
             return name
+    if alike and dataclasses.is_dataclass(value) and not isinstance(value, type):
+        numbers = [getattr(value, field.name) for field in dataclasses.fields(value)]
+        if all(isinstance(number, int | float) for number in numbers):
+            return f"{next(iter(alike))}({', '.join(map(repr, numbers))})"
     if id(value) in _own:
         return _own[id(value)][1]
     module = sys.modules.get(getattr(value, "__module__", None) or "")
@@ -73,14 +123,21 @@ def resolve(field: str, name: str, table: Mapping[str, Any]) -> Any:
 
     Args:
       field: named in the error.
-      name: of the table, or `MODULE:NAME` of an importable module.
+      name: of the table, with numbers as in `categorical(0, 100)` where it stands for something that has them, or
+        `MODULE:NAME` of an importable module.
       table: names and what they stand for.
 
     Raises:
-      ValueError: for an unknown name, with the nearest ones.
+      ValueError: for an unknown name, with the nearest ones, and for numbers that do not fit.
     """
     if name in table:
         return table[name]
+    base, opened, numbers = name.partition("(")
+    if opened and dataclasses.is_dataclass(table.get(base)):
+        try:
+            return type(table[base])(*ast.literal_eval(f"({numbers.removesuffix(')')},)"))
+        except (ValueError, SyntaxError, TypeError) as error:
+            raise ValueError(f"{field}={name}: {error}") from None
     if ":" not in name:
         raise ValueError(f"{field}: unknown name {name!r} (your own is MODULE:NAME); {nearest(name, list(table))}")
     module, _, attribute = name.partition(":")

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from jaxrl import envs
+from jaxrl.engine.acting import act, initial_memory
 from jaxrl.engine.logging import read_jsonl
 
 
@@ -62,15 +63,15 @@ def save_episode(algorithm: Any, state: Any, key: jax.Array, path: Path, max_fra
     obs, env_state = envs.reset(env, env_params, reset_key, 1)
 
     @jax.jit
-    def step(obs: Any, env_state: Any, key: jax.Array) -> Any:
+    def step(obs: Any, env_state: Any, memory: Any, key: jax.Array) -> Any:
         act_key, env_key = jax.random.split(key)
-        action = algorithm.act(state, obs, act_key)
-        return envs.step(env, env_params, jax.random.split(env_key, 1), obs, env_state, action)
+        action, memory = act(algorithm, state, obs, act_key, memory)
+        return memory, *envs.step(env, env_params, jax.random.split(env_key, 1), obs, env_state, action)
 
-    frames, total, done = [], 0.0, False
+    frames, total, done, memory = [], 0.0, False, initial_memory(algorithm, 1)
     for time in range(max_frames):
         frames.append((jax.device_get(obs), jax.device_get(env_state), total))
-        obs, env_state, transition = step(obs, env_state, jax.random.fold_in(steps_key, time))
+        memory, obs, env_state, transition = step(obs, env_state, memory, jax.random.fold_in(steps_key, time))
         total += float(transition.reward[0])
         done = bool(transition.done[0])
         if done:

@@ -44,15 +44,17 @@ def make(name: str, **options: Any) -> tuple[Any, Any]:
     """Create an environment once; every new one is a new compilation key.
 
     Args:
-      name: a name of `environment_names()`.
+      name: a name of `environment_names()`, or `SUITE:NAME` of another suite: `brax:…`, `craftax:…`, `jumanji:…`,
+        `xland:…`.
       **options: arguments of the environment's constructor, or of the textbook's function, and fields of its
-        parameters, by name.
+        parameters, by name; of another suite, those of its own function, and `max_steps_in_episode`.
 
     Returns:
       The environment and its parameters, which are the Markov decision process if it is one of the textbook.
 
     Raises:
       ValueError: for an unknown name or option, with the nearest ones.
+      ModuleNotFoundError: without the package of a suite, with the command that installs it.
 
     Example:
       >>> env, env_params = make("FrozenLake-misc", map_name="8x8", max_steps_in_episode=50)
@@ -62,6 +64,13 @@ def make(name: str, **options: Any) -> tuple[Any, Any]:
     import gymnax
     from gymnax.registration import _registry
 
+    if ":" in name and name not in environment_names():
+        from jaxrl.envs.adapters import make_from_suite
+
+        limit = {key: value for key, value in options.items() if key == "max_steps_in_episode"}
+        env, env_params = make_from_suite(name, **{key: options[key] for key in options.keys() - limit.keys()})
+        _origins[env] = (name, options)
+        return env, env_params.replace(**limit)
     if name not in environment_names():
         raise ValueError(f"env: unknown environment {name!r}; {nearest(name, environment_names())}")
     signature = inspect.signature(TEXTBOOK.get(name) or _registry[name]).parameters

@@ -20,6 +20,25 @@ class TabularState(environment.EnvState):
     """int32 `[]`."""
 
 
+def allowed_actions(state: TabularState, mdp: MDP) -> jax.Array:
+    """What an `MDP` allows where an episode is, bool `[A]`: the `mask` of `envs.wrappers.MaskActions`.
+
+    Args:
+      state: of a `TabularEnvironment`.
+      mdp: its process.
+
+    Example:
+      >>> import jaxrl
+      >>> env, mdp = jaxrl.envs.make("Gambler")
+      >>> _, state = env.reset(jax.random.key(0), mdp)
+      >>> allowed_actions(state, mdp).shape == (mdp.num_actions,)
+      True
+
+    Source: our own.
+    """
+    return jnp.ones(mdp.num_actions, bool) if mdp.allowed is None else mdp.allowed[state.state]
+
+
 class TabularEnvironment(environment.Environment):
     """Plays a Markov decision process; the process is its `env_params`, so that learners vmap over processes.
 

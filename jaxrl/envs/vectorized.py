@@ -106,6 +106,41 @@ def rollout(
     return obs, env_state, batch
 
 
+def rollout_with_memory(
+    env: Any,
+    env_params: Any,
+    act: Callable[[Any, jax.Array, tuple[Any, jax.Array]], tuple[jax.Array, jax.Array, Any]],
+    begin: tuple[Any, Any, Any, jax.Array],
+    key: jax.Array,
+    num_steps: int,
+) -> tuple[tuple[Any, Any, Any, jax.Array], Transition, jax.Array]:
+    """Act for `num_steps` steps in N environments, remembering.
+
+    Args:
+      env: a gymnax environment.
+      env_params: its parameters.
+      act: function of (observations `[N, ...]`, key, memory) that gives actions, their log-probabilities `[N]`, and the
+        next memory; the memory comes with whether each observation is the first one of its episode, bool `[N]`.
+      begin: current observations, states, memory and starts, `[N, ...]`.
+      key: consumed.
+      num_steps: T.
+
+    Returns:
+      The same four after the steps, the transitions `[T, N, ...]`, and where episodes start, bool `[T, N]`.
+    """
+    keys = jax.random.split(key, (num_steps, len(begin[-1]) + 1))
+
+    def body(carry: tuple[Any, ...], keys: jax.Array) -> tuple[tuple[Any, ...], tuple[Transition, jax.Array]]:
+        obs, env_state, memory, start = carry
+        action, log_prob, memory = act(obs, keys[0], (memory, start))
+        obs, env_state, transition = step(env, env_params, keys[1:], obs, env_state, action)
+        transition = dataclasses.replace(transition, log_prob=log_prob)
+        return (obs, env_state, memory, transition.done), (transition, start)
+
+    end, (batch, start) = jax.lax.scan(body, begin, keys)
+    return end, batch, start
+
+
 def action_values(env: Any, env_params: Any, given: jax.Array | None = None, shape: tuple[int, ...] = ()) -> jax.Array:
     """Action values to begin with `[*shape, S, A]`: zero or given ones, and `ops.FORBIDDEN` for what is not allowed.
 

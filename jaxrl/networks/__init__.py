@@ -1,16 +1,35 @@
 """Approximators: linen modules that map a batch of observations `[B, ...]` to what an algorithm needs."""
 
-from jaxrl.networks.actor_critic import ActorCritic, Head, default_actor_critic
-from jaxrl.networks.torsos import MLP, Flatten, MinAtarCNN, OneHot, scaled_uniform, tanh
+from jaxrl.networks.actor_critic import ActorCritic, Masked
+from jaxrl.networks.continuous import Critics, DeterministicActor, SquashedActor
+from jaxrl.networks.defaults import action_size, default_actor_critic, default_torso, has_mask
+from jaxrl.networks.heads import Head, PolicyAndValue, allowed_only
+from jaxrl.networks.q_network import QNetwork
+from jaxrl.networks.recurrent import Recurrent, peek, unroll
+from jaxrl.networks.torsos import MLP, Flatten, MinAtarCNN, NoisyDense, OneHot, scaled_uniform, tanh
 
 __all__ = [
     "MLP",
     "ActorCritic",
+    "Critics",
+    "DeterministicActor",
     "Flatten",
     "Head",
+    "Masked",
     "MinAtarCNN",
+    "NoisyDense",
     "OneHot",
+    "PolicyAndValue",
+    "QNetwork",
+    "Recurrent",
+    "SquashedActor",
+    "action_size",
+    "allowed_only",
     "default_actor_critic",
+    "default_torso",
+    "has_mask",
+    "peek",
     "scaled_uniform",
     "tanh",
+    "unroll",
 ]

@@ -49,12 +49,64 @@ def _tanh_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[ja
     return y, tangents[0] * (1.0 - y * y)
 
 
+class NoisyDense(nn.Module):
+    """A linear layer whose weights are noisy: w = μ + σ ε with ε = f(ε_in) f(ε_out), f(x) = sign(x) √|x|.
+
+    The noise is that of `apply(…, rngs={"noise": key})`, one sample for the whole batch; without it the layer is that
+    of the means.
+
+    Args:
+      size: width of the output.
+      sigma: σ₀; σ begins at σ₀ / √D.
+
+    Maps `[B, D]` to `[B, size]`.
+
+    Example:
+      >>> layer, x = NoisyDense(3), jnp.ones((1, 2))
+      >>> params = layer.init(jax.random.key(0), x)
+      >>> one, two = (layer.apply(params, x, rngs={"noise": jax.random.key(i)}) for i in (1, 2))
+      >>> bool((one != two).all())
+      True
+
+    Source: Fortunato et al. (2018), Noisy Networks for Exploration, eqs. 9 to 11, arXiv:1706.10295.
+    """
+
+    size: int
+    sigma: float = 0.5
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Return `[B, size]`."""
+        bound = 1.0 / np.sqrt(x.shape[-1])
+
+        def uniform(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+            return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
+
+        def signed_root(key: jax.Array, size: int) -> jax.Array:
+            noise = jax.random.normal(key, (size,))
+            return jnp.sign(noise) * jnp.sqrt(jnp.abs(noise))
+
+        kernel = self.param("kernel", uniform, (x.shape[-1], self.size))
+        bias = self.param("bias", uniform, (self.size,))
+        scale = nn.initializers.constant(self.sigma * bound)
+        kernel_noise = self.param("kernel_noise", scale, kernel.shape)
+        bias_noise = self.param("bias_noise", scale, bias.shape)
+        if self.has_rng("noise"):
+            in_key, out_key = jax.random.split(self.make_rng("noise"))
+            noise_in, noise_out = signed_root(in_key, x.shape[-1]), signed_root(out_key, self.size)
+            kernel = kernel + kernel_noise * noise_in[:, None] * noise_out[None]
+            bias = bias + bias_noise * noise_out
+        return x @ kernel + bias[None]
+
+
 class MLP(nn.Module):
     """Fully connected layers with uniform weights (gain √2) and zero biases.
 
     Args:
       hidden_sizes: width of each layer.
       activation: function of an array.
+      noisy: whether the layers explore by their own noise (`NoisyDense`).
+      layer_norm: whether each layer's outputs are normalized before the activation.
 
     Maps `[B, ...]`, flattened and cast to float32, to `[B, hidden_sizes[-1]]`.
 
@@ -67,13 +119,17 @@ class MLP(nn.Module):
 
     hidden_sizes: tuple[int, ...] = (64, 64)
     activation: Callable[[jax.Array], jax.Array] = tanh
+    noisy: bool = False
+    layer_norm: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Return features `[B, D]`."""
         x = Flatten()(x)
         for size in self.hidden_sizes:
-            x = self.activation(nn.Dense(size, kernel_init=scaled_uniform(np.sqrt(2)))(x))
+            dense = NoisyDense(size) if self.noisy else nn.Dense(size, kernel_init=scaled_uniform(np.sqrt(2)))
+            x = dense(x)
+            x = self.activation(nn.LayerNorm()(x) if self.layer_norm else x)
         return x
 
 
@@ -124,6 +180,8 @@ class MinAtarCNN(nn.Module):
     Args:
       channels: output channels of the convolution.
       hidden_sizes: widths of the layers after it.
+      noisy: whether these are noisy.
+      layer_norm: whether all layers' outputs are normalized before the activation.
 
     Maps `[B, H, W, C]` to `[B, hidden_sizes[-1]]`.
 
@@ -136,6 +194,8 @@ class MinAtarCNN(nn.Module):
 
     channels: int = 16
     hidden_sizes: tuple[int, ...] = (128,)
+    noisy: bool = False
+    layer_norm: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -145,4 +205,5 @@ class MinAtarCNN(nn.Module):
         height, width = x.shape[1] - 2, x.shape[2] - 2
         patches = [x[:, i : i + height, j : j + width] for i in range(3) for j in range(3)]
         x = nn.Dense(self.channels, kernel_init=scaled_uniform(np.sqrt(2)))(jnp.concatenate(patches, axis=-1))
-        return MLP(self.hidden_sizes, nn.relu)(nn.relu(x))
+        x = nn.LayerNorm()(x) if self.layer_norm else x
+        return MLP(self.hidden_sizes, nn.relu, self.noisy, self.layer_norm)(nn.relu(x))

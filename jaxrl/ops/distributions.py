@@ -80,3 +80,35 @@ class Gaussian:
     def mode(self) -> jax.Array:
         """The mean `[..., A]`."""
         return self.mean
+
+
+@flax.struct.dataclass
+class SquashedGaussian:
+    """The hyperbolic tangent of a diagonal normal variable: actions in (-1, 1).
+
+    Args:
+      mean: `[..., A]`, before the tangent.
+      log_std: `[..., A]` logarithm of the standard deviation before the tangent.
+
+    Example:
+      >>> action, log_prob = SquashedGaussian(jnp.zeros(2), jnp.zeros(2)).sample_and_log_prob(jax.random.key(0))
+      >>> action.shape, log_prob.shape
+      ((2,), ())
+
+    Source: Haarnoja et al. (2018), Soft Actor-Critic, appendix C, eq. 21, arXiv:1801.01290.
+    """
+
+    mean: jax.Array
+    log_std: jax.Array
+
+    def sample_and_log_prob(self, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Actions `[..., A]` and their log-densities `[...]`. The key is consumed."""
+        normal = Gaussian(self.mean, self.log_std)
+        before = normal.sample(key)
+        # log(1 - tanh²(u)) without the tangent, which rounds to one: 2 (log 2 - u - softplus(-2u)).
+        slope = 2.0 * (jnp.log(2.0) - before - jax.nn.softplus(-2.0 * before))
+        return jnp.tanh(before), normal.log_prob(before) - slope.sum(-1)
+
+    def mode(self) -> jax.Array:
+        """The action of the mean `[..., A]`."""
+        return jnp.tanh(self.mean)

@@ -89,6 +89,27 @@ def sampled_value(q: jax.Array, probability: jax.Array, action: jax.Array) -> ja
     return jnp.take_along_axis(q, action[..., None], axis=-1)[..., 0]
 
 
+def falling_epsilon(epsilon: jax.Array | float, num_updates: jax.Array, horizon: jax.Array | float) -> jax.Array:
+    """ε that falls linearly from one over `horizon` updates, and stays; that of the end at once if this is zero.
+
+    Args:
+      epsilon: in the end, `[]`.
+      num_updates: updates made so far, int32 `[]`.
+      horizon: updates.
+
+    Returns:
+      `[]`.
+
+    Example:
+      >>> print(falling_epsilon(0.5, jnp.array(1), 2.0), falling_epsilon(0.5, jnp.array(9), 2.0))
+      0.75 0.5
+
+    Source: Mnih et al. (2015), Human-level Control through Deep Reinforcement Learning, methods.
+    """
+    fallen = jnp.minimum(num_updates / jnp.maximum(horizon, 1e-6), 1.0)
+    return 1.0 + jnp.where(jnp.asarray(horizon) > 0, fallen, 1.0) * (epsilon - 1.0)
+
+
 def expected_value(q: jax.Array, probability: jax.Array, action: jax.Array) -> jax.Array:
     """Mean value of the policy: the target of Expected Sarsa.
 

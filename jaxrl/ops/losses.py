@@ -5,6 +5,31 @@ import jax
 import jax.numpy as jnp
 
 
+def policy_gradient_loss(log_prob: jax.Array, advantage: jax.Array) -> jax.Array:
+    """The policy gradient, as a loss to minimize.
+
+        L = -log π(a|s) A
+
+    Args:
+      log_prob: `[B]`.
+      advantage: `[B]`, with gradients stopped.
+
+    Returns:
+      `[B]` losses.
+
+    Raises:
+      AssertionError: if the shapes differ: `[B, 1]` against `[B]` would be `[B, B]` losses in silence.
+
+    Example:
+      >>> policy_gradient_loss(jnp.array([-1.0]), jnp.array([2.0])).tolist()
+      [2.0]
+
+    Source: Sutton & Barto (2018), Reinforcement Learning, section 13.3, eq. 13.8.
+    """
+    chex.assert_equal_shape([log_prob, advantage])
+    return -log_prob * advantage
+
+
 def ppo_clip(ratio: jax.Array, advantage: jax.Array, clip: jax.Array | float) -> jax.Array:
     """The clipped surrogate, as a loss to minimize.
 
@@ -57,3 +82,26 @@ def clipped_value_loss(value: jax.Array, old_value: jax.Array, target: jax.Array
     chex.assert_equal_shape([value, old_value, target])
     clipped = old_value + jnp.clip(value - old_value, -clip, clip)
     return 0.5 * jnp.maximum(jnp.square(value - target), jnp.square(clipped - target))
+
+
+def huber_loss(error: jax.Array) -> jax.Array:
+    """Half the square of an error `[...]` up to one, linear beyond.
+
+    Example:
+      >>> huber_loss(jnp.array([0.5, 3.0])).tolist()
+      [0.125, 2.5]
+
+    Source: Huber (1964), Robust Estimation of a Location Parameter; the error clipping of Mnih et al. (2015).
+    """
+    size = jnp.abs(error)
+    return jnp.where(size <= 1.0, 0.5 * jnp.square(error), size - 0.5)
+
+
+def squared_loss(error: jax.Array) -> jax.Array:
+    """Half the square of an error `[...]`. Source: Legendre (1805), the method of least squares.
+
+    Example:
+      >>> squared_loss(jnp.array(2.0)).tolist()
+      2.0
+    """
+    return 0.5 * jnp.square(error)

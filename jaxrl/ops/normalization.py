@@ -72,7 +72,7 @@ def update_statistics(statistics: RunningStatistics, batch: Any) -> RunningStati
 
 
 def normalize(statistics: RunningStatistics, x: Any, *, clip: float = 10.0) -> Any:
-    """Subtract the mean, divide by the standard deviation, clip.
+    """Subtract the mean, divide by the standard deviation, clip; what is true or false, as a mask is, stays.
 
     Args:
       statistics: of samples of shape `[*shape]`.
@@ -80,7 +80,7 @@ def normalize(statistics: RunningStatistics, x: Any, *, clip: float = 10.0) -> A
       clip: bound of the result's absolute value, in standard deviations.
 
     Returns:
-      Pytree of float32 `[..., *shape]`.
+      Pytree of float32 `[..., *shape]`, and the bools that it had.
 
     Example:
       >>> normalize(RunningStatistics(jnp.array(9.0), jnp.array(1.0), jnp.array(4.0)), jnp.array([3.0, 99.0])).tolist()
@@ -91,6 +91,8 @@ def normalize(statistics: RunningStatistics, x: Any, *, clip: float = 10.0) -> A
     """
 
     def scale(x: jax.Array, mean: jax.Array, variance: jax.Array) -> jax.Array:
+        if x.dtype == bool:
+            return x
         shape = (1,) * (x.ndim - mean.ndim) + mean.shape  # explicit: rank promotion is an error in our tests
         z = (x - mean.reshape(shape)) * jax.lax.rsqrt(variance.reshape(shape) + 1e-8)
         return jnp.clip(z, -clip, clip)

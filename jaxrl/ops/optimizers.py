@@ -1,5 +1,7 @@
 """Optimizers as functions of a learning rate, which may be traced."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -62,3 +64,26 @@ def annealed(value: jax.Array | float, num_updates: jax.Array, horizon: jax.Arra
     Source: Mnih et al. (2016), Asynchronous Methods for Deep Reinforcement Learning, arXiv:1602.01783, section 5.1.
     """
     return value * jnp.maximum(1.0 - num_updates / horizon, 0.0)
+
+
+def transform_of(algorithm: Any, num_updates: jax.Array) -> optax.GradientTransformation:
+    """Clipping by the global norm, and the optimizer at the learning rate of an update.
+
+    All parameters are one vector to both: one array to clip and to update, not a dozen small ones.
+
+    Args:
+      algorithm: with `optimizer`, `learning_rate`, `anneal_updates` and `max_grad_norm`.
+      num_updates: updates made so far, int32 `[]`.
+
+    Example:
+      >>> import jaxrl
+      >>> ppo = jaxrl.PPO(*jaxrl.envs.make("CartPole-v1"), optimizer=sgd, learning_rate=1.0, max_grad_norm=5.0)
+      >>> transform, gradient = transform_of(ppo, jnp.array(0)), jnp.array([30.0, 40.0])
+      >>> print(transform.update(gradient, transform.init(gradient))[0].round(4))
+      [-3. -4.]
+
+    Source: Pascanu, Mikolov & Bengio (2013), On the Difficulty of Training Recurrent Neural Networks, algorithm 1.
+    """
+    learning_rate = annealed(algorithm.learning_rate, num_updates, algorithm.anneal_updates)
+    clip = optax.clip_by_global_norm(algorithm.max_grad_norm)
+    return optax.flatten(optax.chain(clip, algorithm.optimizer(learning_rate)))

@@ -2,6 +2,7 @@
 
 import chex
 import jax
+import jax.numpy as jnp
 
 
 def lambda_returns(reward: jax.Array, discounts: jax.Array, next_value: jax.Array, lambda_: jax.Array) -> jax.Array:
@@ -85,3 +86,57 @@ def generalized_advantages(
     lambdas = gae_lambda * (1.0 - (terminated | truncated))
     target = lambda_returns(reward, discounts, next_value, lambdas)
     return target - value, target
+
+
+def vtrace(
+    reward: jax.Array,
+    value: jax.Array,
+    next_value: jax.Array,
+    ratio: jax.Array,
+    ends: tuple[jax.Array, jax.Array],
+    *,
+    discount: jax.Array | float,
+    trace_lambda: jax.Array | float = 1.0,
+    clip: jax.Array | float = 1.0,
+) -> tuple[jax.Array, jax.Array]:
+    """V-trace: values and advantages of a policy from the steps of another one.
+
+        v_t = V_t + A_t,    A_t = ρ_t δ_t + γ c_t A_{t+1},    ρ_t = min(clip, ratio_t),    c_t = λ min(1, ratio_t)
+
+    with δ_t = r_t + γ V_{t+1} - V_t; the advantage is ρ_t (r_t + γ v_{t+1} - V_t). On policy, with a clip of at least
+    one, v_t is the λ-return.
+
+    Args:
+      reward: `[T, ...]`.
+      value: `[T, ...]`, V of the observation at t.
+      next_value: `[T, ...]`, V of the true successor of step t.
+      ratio: `[T, ...]`, π(a|s) / b(a|s).
+      ends: terminated and truncated, `[T, ...]` bool each.
+      discount: γ in [0, 1], per step.
+      trace_lambda: λ in [0, 1].
+      clip: bound of ρ; where it is below a ratio, v is the value of a policy between the two.
+
+    Returns:
+      Values v and advantages, `[T, ...]` each.
+
+    Raises:
+      AssertionError: if the shapes differ.
+
+    Example:
+      >>> ones, never = jnp.ones(2), jnp.zeros(2, bool)
+      >>> target, advantage = vtrace(ones, ones, ones, 0.5 * ones, (never, never), discount=0.5)
+      >>> target.tolist()  # 1 + (1 + 1/2 - 1)/2 · (1 + 1/4), and 1 + 1/4
+      [1.3125, 1.25]
+
+    Source: Espeholt et al. (2018), IMPALA, eqs. 1 and 4, arXiv:1802.01561.
+    """
+    chex.assert_equal_shape([reward, value, next_value, ratio])
+    terminated, truncated = ends
+    discounts, goes_on = discount * (1.0 - terminated), 1.0 - (terminated | truncated)
+    weight = jnp.minimum(ratio, clip)
+    delta = reward + discounts * next_value - value
+    # The same recursion as `lambda_returns`, of corrected errors and nothing beyond the batch.
+    zeros = jnp.zeros_like(reward)
+    correction = lambda_returns(weight * delta, discounts, zeros, trace_lambda * jnp.minimum(ratio, 1.0) * goes_on)
+    following = jnp.concatenate([correction[1:], zeros[:1]])
+    return value + correction, weight * (delta + discounts * goes_on * following)

@@ -1,10 +1,12 @@
 """Shuffling by a keyed bijection on indices: no sort, no random number per element."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 
 ROUNDS = 6
 
@@ -74,6 +76,41 @@ def permutation(key: jax.Array, size: int) -> jax.Array:
     return permute_index(jnp.arange(size, dtype=jnp.uint32), size, round_keys).astype(jnp.int32)
 
 
+def flat(batch: Any) -> Any:
+    """Arrays `[T, N, ...]` as `[T N, ...]`. Our own.
+
+    Args:
+      batch: a pytree of arrays.
+
+    Example:
+      >>> flat(jnp.zeros((2, 3, 4))).shape
+      (6, 4)
+    """
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
+
+
+def check_minibatches(num_minibatches: Any, **sizes: Any) -> None:
+    """Refuse minibatches that do not divide a batch; what is not an integer is left to `jaxrl.check`. Our own.
+
+    Args:
+      num_minibatches: parts.
+      **sizes: whose product is the size of the batch, by the names of their fields.
+
+    Raises:
+      ValueError: naming all.
+
+    Example:
+      >>> check_minibatches(3, num_envs=8)
+      Traceback (most recent call last):
+      ...
+      ValueError: num_minibatches=3 does not divide the batch of num_envs=8; choose powers of two
+    """
+    integers = all(type(size) is int for size in (num_minibatches, *sizes.values()))
+    if integers and num_minibatches > 0 and math.prod(sizes.values()) % num_minibatches:
+        what = " times ".join(f"{name}={size}" for name, size in sizes.items())
+        raise ValueError(f"num_minibatches={num_minibatches} does not divide the batch of {what}; choose powers of two")
+
+
 def scan_minibatches(
     step: Callable[[Any, Any], tuple[Any, Any]],
     carry: Any,
@@ -113,3 +150,47 @@ def scan_minibatches(
         return jax.lax.scan(gather, carry, permutation(key, size).reshape(num_minibatches, -1))
 
     return jax.lax.scan(epoch, carry, jax.random.split(key, num_epochs))
+
+
+def minimize(
+    loss: Callable[[Any, Any], tuple[jax.Array, Any]],
+    transform: optax.GradientTransformation,
+    start: tuple[Any, Any],
+    data: Any,
+    key: jax.Array,
+    num_epochs: int,
+    num_minibatches: int,
+) -> tuple[Any, Any, Any]:
+    """Gradient steps on the minibatches of `num_epochs` passes.
+
+    Args:
+      loss: function of (parameters, minibatch `[B / num_minibatches, ...]`) that gives the loss and metrics.
+      transform: of gradients.
+      start: parameters, and the state of the transform.
+      data: pytree of `[B, ...]`.
+      key: consumed.
+      num_epochs: passes.
+      num_minibatches: of each pass; divides B.
+
+    Returns:
+      Parameters, the state of the transform, and the metrics averaged over the steps.
+
+    Example:
+      >>> def loss(x, minibatch):
+      ...     return 0.5 * jnp.square(x - minibatch).mean(), {"x": x}
+      >>> sgd = optax.sgd(0.5)
+      >>> x, _, metrics = minimize(loss, sgd, (0.0, sgd.init(0.0)), jnp.ones(4), jax.random.key(0), 1, 2)
+      >>> print(x, metrics["x"])
+      0.75 0.25
+
+    Source: Robbins & Monro (1951), A Stochastic Approximation Method.
+    """
+
+    def step(carry: tuple[Any, Any], minibatch: Any) -> tuple[tuple[Any, Any], Any]:
+        params, state = carry
+        gradient, metrics = jax.grad(loss, has_aux=True)(params, minibatch)
+        updates, state = transform.update(gradient, state, params)
+        return (optax.apply_updates(params, updates), state), metrics
+
+    (params, state), metrics = scan_minibatches(step, start, data, key, num_epochs, num_minibatches)
+    return params, state, jax.tree.map(jnp.mean, metrics)

@@ -130,3 +130,38 @@ def test_gradients_flow_through_every_argument():
     arguments = [jnp.full(3, 0.5)] * 4
     gradients = jax.grad(lambda *a: ops.lambda_returns(*a).sum(), argnums=(0, 1, 2, 3))(*arguments)
     assert all(np.abs(g).sum() > 0 for g in gradients)
+
+
+def test_vtrace_against_the_papers_sum():
+    # IMPALA, eq. 1, as a double loop: v_s = V_s + Σ_t γ^(t-s) Π_{i<t} c_i ρ_t δ_t, cut where an episode ends.
+    keys = jax.random.split(jax.random.key(0), 6)
+    reward, value, next_value = (np.asarray(jax.random.normal(key, (9,))) for key in keys[:3])
+    ratio = np.asarray(jnp.exp(jax.random.normal(keys[3], (9,))))
+    terminated, truncated = (np.asarray(jax.random.bernoulli(key, 0.2, (9,))) for key in keys[4:])
+    gamma, lambda_, clip = 0.9, 0.8, 1.5
+    delta = np.minimum(ratio, clip) * (reward + gamma * (1 - terminated) * next_value - value)
+    expected, advantage = value.copy(), np.zeros(9)
+    for s in range(9):
+        weight = 1.0
+        for t in range(s, 9):
+            expected[s] += weight * delta[t]
+            weight *= gamma * lambda_ * min(1.0, ratio[t]) * (1 - terminated[t]) * (1 - truncated[t])
+    for s in range(9):
+        goes_on = s < 8 and not (terminated[s] or truncated[s])
+        following = next_value[s] + (expected[s + 1] - value[s + 1] if goes_on else 0.0)
+        target = reward[s] + gamma * (1 - terminated[s]) * following
+        advantage[s] = min(ratio[s], clip) * (target - value[s])
+    rates = dict(discount=gamma, trace_lambda=lambda_, clip=clip)
+    found = ops.vtrace(reward, value, next_value, ratio, (terminated, truncated), **rates)
+    np.testing.assert_allclose(found[0], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found[1], advantage, rtol=1e-4, atol=1e-5)
+
+
+def test_vtrace_on_policy_is_the_lambda_return():
+    keys = jax.random.split(jax.random.key(1), 4)
+    reward, value, next_value = (jax.random.normal(key, (9, 2)) for key in keys[:3])
+    ends = jax.random.bernoulli(keys[3], 0.3, (2, 9, 2))
+    next_value = next_value.at[:-1].set(jnp.where(ends.any(0)[:-1], next_value[:-1], value[1:]))  # the same states
+    target, _ = ops.vtrace(reward, value, next_value, jnp.ones((9, 2)), tuple(ends), discount=0.9, trace_lambda=0.7)
+    _, expected = ops.generalized_advantages(reward, value, next_value, *ends, discount=0.9, gae_lambda=0.7)
+    np.testing.assert_allclose(target, expected, atol=1e-5)

@@ -10,22 +10,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxrl import envs, networks, ops
+from jaxrl import ops
+from jaxrl.algorithms.pg import experience
+from jaxrl.algorithms.pg.experience import PolicyState
 from jaxrl.types import Metrics, Transition, leaf, static
 
-
-@flax.struct.dataclass
-class PPOState:
-    """Everything the next update needs: parameters, environments `[N, ...]`, statistics, the number of updates made."""
-
-    params: Any
-    opt_state: Any
-    obs: Any  # raw
-    env_state: Any
-    episode: ops.EpisodeStatistics
-    obs_statistics: ops.RunningStatistics | None  # None without normalize_observations
-    reward_scaling: ops.RewardScaling | None  # None without normalize_rewards
-    num_updates: jax.Array  # int32 []; schedules read it
+StepCarry = tuple[Any, Any, jax.Array]
+"""Parameters, the optimizer's state, and whether gradient steps go on: bool `[]`."""
 
 
 @flax.struct.dataclass
@@ -66,6 +57,8 @@ class PPO:
       value_coef: weight of the value loss.
       entropy_coef: weight of the entropy bonus.
       max_grad_norm: bound of the gradient's global norm.
+      target_kl: from the first minibatch on whose policy is further than this from the one that acted, in nats, the
+        rest of an update's gradient steps is left out; None never stops.
       normalize_observations: whether observations are standardized by running statistics.
       normalize_rewards: whether rewards are divided by the running deviation of their discounted sum.
       params: starting point of the network; None initializes at random.
@@ -102,6 +95,7 @@ class PPO:
     value_coef: float = leaf(0.5, low=0)
     entropy_coef: float = leaf(0.01, low=0)
     max_grad_norm: float = leaf(0.5, low=0, open_low=True, infinite=True)
+    target_kl: float | None = leaf(None, low=0, open_low=True)
     normalize_observations: bool = static(False)
     normalize_rewards: bool = static(False)
     params: Any = None
@@ -109,10 +103,7 @@ class PPO:
     action_spaces: ClassVar[tuple[str, ...]] = ("Discrete", "Box")
 
     def __post_init__(self) -> None:
-        sizes = (self.num_envs, self.num_steps, self.num_minibatches)
-        if all(type(n) is int and n > 0 for n in sizes) and self.num_envs * self.num_steps % self.num_minibatches:
-            what = f"num_envs={self.num_envs} times num_steps={self.num_steps}; choose powers of two"
-            raise ValueError(f"num_minibatches={self.num_minibatches} does not divide the batch of {what}")
+        ops.check_minibatches(self.num_minibatches, num_envs=self.num_envs, num_steps=self.num_steps)
 
     @property
     def steps_per_update(self) -> int:
@@ -122,99 +113,56 @@ class PPO:
     @property
     def model(self) -> Any:
         """The network, or the default for the environment's spaces."""
-        spaces = self.env.observation_space(self.env_params), self.env.action_space(self.env_params)
-        return self.network or networks.default_actor_critic(*spaces, self.hidden_sizes)
+        return experience.model_of(self)
 
-    def gradient_transformation(self, num_updates: jax.Array) -> optax.GradientTransformation:
-        """Global-norm clipping and the optimizer, at the learning rate of update `num_updates`."""
-        learning_rate = ops.annealed(self.learning_rate, num_updates, self.anneal_updates)
-        # Flattened: one vector to clip and update instead of a dozen small arrays.
-        return optax.flatten(optax.chain(optax.clip_by_global_norm(self.max_grad_norm), self.optimizer(learning_rate)))
-
-    def init(self, key: jax.Array) -> PPOState:
+    def init(self, key: jax.Array) -> PolicyState:
         """Reset the environments and initialize the network. The key is consumed."""
-        env_key, params_key = jax.random.split(key)
-        obs, env_state = envs.reset(self.env, self.env_params, env_key, self.num_envs)
-        params = self.model.init(params_key, obs) if self.params is None else self.params
-        num_updates = jnp.zeros((), jnp.int32)
-        obs_statistics = ops.init_statistics(jax.tree.map(lambda x: x[0], obs))
-        return PPOState(
-            params=jax.tree.map(jnp.array, params),
-            opt_state=self.gradient_transformation(num_updates).init(params),
-            obs=obs,
-            env_state=env_state,
-            episode=ops.init_episodes(self.num_envs),
-            obs_statistics=obs_statistics if self.normalize_observations else None,
-            reward_scaling=ops.init_reward_scaling(self.num_envs) if self.normalize_rewards else None,
-            num_updates=num_updates,
-        )
+        return experience.init_state(self, key)
 
-    def apply(self, params: Any, state: PPOState, obs: Any) -> tuple[Any, jax.Array]:
+    def apply(self, params: Any, state: PolicyState, obs: Any) -> tuple[Any, jax.Array]:
         """Policy and value `[B]` of raw observations `[B, ...]`, under the state's observation statistics."""
-        if state.obs_statistics is not None:
-            obs = ops.normalize(state.obs_statistics, obs)
-        return self.model.apply(params, obs)
+        return experience.apply(self, params, state, obs)
 
-    def act(self, state: PPOState, obs: Any, key: jax.Array) -> jax.Array:
+    def act(self, state: PolicyState, obs: Any, key: jax.Array) -> jax.Array:
         """The most probable actions `[B]` or `[B, A]` of raw observations `[B, ...]`, for evaluation."""
         return self.apply(state.params, state, obs)[0].mode()
 
-    def rollout(self, state: PPOState, key: jax.Array) -> tuple[PPOState, Transition]:
+    def explore(self, state: PolicyState, obs: Any, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Actions of the policy for raw observations `[N, ...]`, and their log-probabilities. The key is consumed."""
+        return experience.explore(self, state, obs, key)
+
+    def rollout(self, state: PolicyState, key: jax.Array) -> tuple[PolicyState, Transition]:
         """Act for `num_steps` steps in `num_envs` environments: the batch is `[T, N, ...]`. The key is consumed."""
+        return experience.rollout(self, state, key)
 
-        def act(obs: Any, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-            policy, _ = self.apply(state.params, state, obs)
-            action = policy.sample(key)
-            return action, policy.log_prob(action)
-
-        start = (state.obs, state.env_state)
-        obs, env_state, batch = envs.rollout(self.env, self.env_params, act, *start, key, self.num_steps)
-        return dataclasses.replace(state, obs=obs, env_state=env_state), batch
-
-    def update(self, state: PPOState, key: jax.Array) -> tuple[PPOState, Metrics]:
+    def update(self, state: PolicyState, key: jax.Array) -> tuple[PolicyState, Metrics]:
         """One rollout and everything learned from it. The key is consumed."""
         rollout_key, learn_key = jax.random.split(key)
         state, batch = self.rollout(state, rollout_key)
         return self.learn(state, batch, learn_key)
 
-    def learn(self, state: PPOState, batch: Transition, key: jax.Array) -> tuple[PPOState, Metrics]:
+    def learn(self, state: PolicyState, batch: Transition, key: jax.Array) -> tuple[PolicyState, Metrics]:
         """Returns, advantages, and `num_epochs` passes of minibatch gradient steps over a batch `[T, N, ...]`.
 
         `state` is the one that `rollout` returned; the key is consumed. Losses in the metrics are averaged over the
-        gradient steps, episodes are sums.
+        gradient steps, those that `target_kl` leaves out too; episodes are sums.
         """
-        reward, reward_scaling = batch.reward, state.reward_scaling
-        if reward_scaling is not None:
-            reward, reward_scaling = ops.scale_rewards(reward_scaling, reward, batch.done, self.discount)
-        data = self.targets(state, dataclasses.replace(batch, reward=reward))
-        transform = self.gradient_transformation(state.num_updates)
+        state, scaled = experience.scaled_rewards(self, state, batch)
+        data = self.targets(state, scaled)
+        transform = ops.transform_of(self, state.num_updates)
 
-        def gradient_step(carry: tuple[Any, Any], minibatch: PPOBatch) -> tuple[tuple[Any, Any], Metrics]:
-            params, opt_state = carry
-            gradient, metrics = jax.grad(self.loss, has_aux=True)(params, state, minibatch)
-            updates, opt_state = transform.update(gradient, opt_state, params)
-            return (optax.apply_updates(params, updates), opt_state), metrics
+        def gradient_step(carry: StepCarry, minibatch: PPOBatch) -> tuple[StepCarry, Metrics]:
+            gradient, metrics = jax.grad(self.loss, has_aux=True)(carry[0], state, minibatch)
+            return bounded_step(self, transform, carry, gradient, metrics["approx_kl"]), metrics
 
-        carry, sizes = (state.params, state.opt_state), (self.num_epochs, self.num_minibatches)
-        (params, opt_state), losses = ops.scan_minibatches(gradient_step, carry, data, key, *sizes)
-        episode, metrics = ops.episode_metrics(state.episode, batch.reward, batch.done)
-        obs_statistics = state.obs_statistics
-        if obs_statistics is not None:  # only now: every ratio above is to the policy that acted
-            obs_statistics = ops.update_statistics(obs_statistics, data.transition.obs)
-        state = dataclasses.replace(
-            state,
-            params=params,
-            opt_state=opt_state,
-            episode=episode,
-            obs_statistics=obs_statistics,
-            reward_scaling=reward_scaling,
-            num_updates=state.num_updates + 1,
-        )
+        carry, sizes = first_carry(state), (self.num_epochs, self.num_minibatches)
+        (params, opt_state, _), losses = ops.scan_minibatches(gradient_step, carry, data, key, *sizes)
+        state, metrics = experience.learned(state, params, opt_state, batch)
         return state, metrics | jax.tree.map(jnp.mean, losses)
 
-    def targets(self, state: PPOState, batch: Transition) -> PPOBatch:
+    def targets(self, state: PolicyState, batch: Transition) -> PPOBatch:
         """Values, advantages and value targets of a batch `[T, N, ...]`, flattened to `[T * N, ...]`."""
-        flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
+        flat = ops.flat(batch)
         _, value = self.apply(state.params, state, flat.obs)
         _, next_value = self.apply(state.params, state, flat.next_obs)
         advantage, target = ops.generalized_advantages(
@@ -229,20 +177,44 @@ class PPO:
         advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
         return PPOBatch(flat, value, advantage.reshape(-1), target.reshape(-1))
 
-    def loss(self, params: Any, state: PPOState, minibatch: PPOBatch) -> tuple[jax.Array, Metrics]:
+    def loss(self, params: Any, state: PolicyState, minibatch: PPOBatch) -> tuple[jax.Array, Metrics]:
         """Clipped policy loss, value loss and entropy bonus, and the metrics."""
         policy, value = self.apply(params, state, minibatch.transition.obs)
-        log_ratio = policy.log_prob(minibatch.transition.action) - minibatch.transition.log_prob
-        ratio = jnp.exp(log_ratio)
-        policy_loss = self.policy_loss(ratio, minibatch.advantage, self.clip).mean()
-        value_loss = ops.clipped_value_loss(value, minibatch.value, minibatch.target, self.value_clip).mean()
-        entropy = policy.entropy().mean()
-        loss = policy_loss + self.value_coef * value_loss - self.entropy_coef * entropy
-        return loss, {
-            "loss": loss,
-            "policy_loss": policy_loss,
-            "value_loss": value_loss,
-            "entropy": entropy,
-            "approx_kl": (ratio - 1 - log_ratio).mean(),
-            "clip_fraction": (jnp.abs(ratio - 1) > self.clip).mean(dtype=jnp.float32),
-        }
+        return ppo_loss(self, policy, value, minibatch)
+
+
+def ppo_loss(algorithm: Any, policy: Any, value: jax.Array, minibatch: PPOBatch) -> tuple[jax.Array, Metrics]:
+    """Clipped policy loss, value loss and entropy bonus of a policy and values `[B]`, and the metrics."""
+    log_ratio = policy.log_prob(minibatch.transition.action) - minibatch.transition.log_prob
+    ratio = jnp.exp(log_ratio)
+    policy_loss = algorithm.policy_loss(ratio, minibatch.advantage, algorithm.clip).mean()
+    value_loss = ops.clipped_value_loss(value, minibatch.value, minibatch.target, algorithm.value_clip).mean()
+    entropy = policy.entropy().mean()
+    loss = policy_loss + algorithm.value_coef * value_loss - algorithm.entropy_coef * entropy
+    return loss, {
+        "loss": loss,
+        "policy_loss": policy_loss,
+        "value_loss": value_loss,
+        "entropy": entropy,
+        "approx_kl": (ratio - 1 - log_ratio).mean(),
+        "clip_fraction": (jnp.abs(ratio - 1) > algorithm.clip).mean(dtype=jnp.float32),
+    }
+
+
+def first_carry(state: PolicyState) -> StepCarry:
+    """Before the first gradient step of an update."""
+    return state.params, state.opt_state, jnp.ones((), bool)
+
+
+def bounded_step(algorithm: Any, transform: Any, carry: StepCarry, gradient: Any, kl: jax.Array) -> StepCarry:
+    """One gradient step; none any more from the first one on that finds the policy further than `target_kl` away.
+
+    Under `vmap` every seed stops by itself, and goes through the motions from there on.
+    """
+    params, opt_state, going = carry
+    updates, new_opt_state = transform.update(gradient, opt_state, params)
+    if algorithm.target_kl is not None:
+        going = going & (kl <= algorithm.target_kl)
+        updates = jax.tree.map(lambda x: jnp.where(going, x, 0.0), updates)
+        new_opt_state = jax.tree.map(lambda new, old: jnp.where(going, new, old), new_opt_state, opt_state)
+    return optax.apply_updates(params, updates), new_opt_state, going

@@ -1,0 +1,141 @@
+"""How fast are the deep learners, and how well do they learn, next to rejax and SBX?
+
+Each task is the same work for each environment step on all sides (`benchmarks/workers/deep_tasks.py`), in processes of
+their own, which stay warm while the others are measured: a repetition runs every library once, in turn.
+"""
+
+import dataclasses
+import pathlib
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import tyro
+
+from benchmarks import machine, results
+from benchmarks.peers import LIBRARIES, Worker, default_cache, find_python
+from benchmarks.results import Result, Side
+from benchmarks.workers.deep_tasks import TASKS, Task
+
+PEERS = {
+    "dqn": ("rejax", "sbx"),
+    "dqn-large": ("rejax",),
+    "sac": ("rejax", "sbx"),
+    "pqn": ("rejax",),
+    "ppo-breakout": ("rejax",),
+}
+"""Who has the algorithm; the large replay is compared with the one that is in JAX too."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Compare jaxrl's deep learners with others; writes benchmarks/results/deep_vs_peers_TASK.json."""
+
+    tasks: tuple[str, ...] = tuple(TASKS)
+    repetitions: int = 5
+    """Runs of each side after one warm-up."""
+    policy_seeds: int = 10
+    """Seeds whose policies are judged; 0 judges none. SBX, which takes minutes for each, gets 3."""
+    episodes: int = 100
+    """Episodes that the judge plays with each policy."""
+    cache: pathlib.Path | None = None
+    """Where environments of peers are kept; the default is jaxrl-benchmarks in the user's cache directory."""
+    results: pathlib.Path = results.RESULTS
+
+
+def say(message: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {message}", flush=True)
+
+
+def steps_of(task: Task, name: str) -> int:
+    """Environment steps of a repetition: fewer where Python steps the environments."""
+    return task.steps // 10 if LIBRARIES[f"deep {name}"].slow else task.steps
+
+
+def run_in_turn(options: Options, task: Task, workers: dict[str, Worker]) -> dict[str, dict[str, list[float]]]:
+    """Environment steps per second of warm processes, in turn; the first repetition only warms up."""
+    rates: dict[str, list[float]] = {name: [] for name in workers}
+    compiled = {name: worker.ask("compile", steps=steps_of(task, name))["seconds"] for name, worker in workers.items()}
+    for repetition in range(options.repetitions + 1):
+        for name, worker in workers.items():
+            steps = steps_of(task, name)
+            rate = steps / worker.ask("run", steps=steps, seed=repetition)["seconds"]
+            if repetition:
+                rates[name].append(rate)
+            say(f"{task.algorithm} {repetition}/{options.repetitions} {name}: {rate:,.0f} steps/s")
+    return {name: {"steps_per_second": rates[name], "compile_seconds": [compiled[name]]} for name in workers}
+
+
+def policies_of(options: Options, task: Task, name: str, worker: Worker) -> list[Any]:
+    """Layers of trained actors, `[seeds]`."""
+    slow = LIBRARIES[f"deep {name}"].slow
+    seeds = list(range(min(options.policy_seeds, 3) if slow else options.policy_seeds))
+    found: list[Any] = []
+    for group in [[seed] for seed in seeds] if slow else [seeds] if seeds else []:
+        found += worker.ask("train_policy", steps=task.policy_steps, seeds=group)["policies"]
+        say(f"trained {name}: {len(found)}/{len(seeds)} policies of {task.policy_steps:,} steps")
+    return found
+
+
+def measure(name: str, options: Options) -> Result:
+    """Run one comparison."""
+    task, cache = TASKS[name], options.cache or default_cache()
+    sides = ("jaxrl", *PEERS[name])
+    workers = {side: Worker(f"deep {side}", find_python(f"deep {side}", {}, cache), name) for side in sides}
+    try:
+        facts = {side: worker.ask("describe") for side, worker in workers.items()}
+        numbers = run_in_turn(options, task, workers)
+        keep(options, name, facts, numbers)
+        trained = {side: policies_of(options, task, side, worker) for side, worker in workers.items()}
+    finally:
+        for worker in workers.values():
+            worker.close()
+    judge(options, task, trained, numbers)
+    return make_result(options, name, facts, numbers)
+
+
+def keep(options: Options, name: str, facts: dict[str, Any], numbers: dict[str, Any]) -> None:
+    """Save the speeds before the policies are trained, which takes longest."""
+    results.save(make_result(options, name, facts, numbers), options.results)
+
+
+def make_result(options: Options, name: str, facts: dict[str, Any], numbers: dict[str, Any]) -> Result:
+    """What is known so far."""
+    task = TASKS[name]
+    return Result(
+        name=f"deep_vs_peers_{name}",
+        command=results.command_line(
+            "benchmarks.deep_vs_peers", dataclasses.replace(options, tasks=(name,)), omit=("cache", "results")
+        ),
+        device=machine.device(),
+        configuration=dataclasses.asdict(task) | {"hidden_sizes": list(task.hidden_sizes), "task": name},
+        sides={side: Side(**facts[side], measurements=numbers[side]) for side in numbers},
+        **machine.provenance(),
+    )
+
+
+def judge(options: Options, task: Task, trained: dict[str, list[Any]], numbers: dict[str, Any]) -> None:
+    """Add the returns of the policies to the numbers of their sides."""
+    import jax  # starts JAX here: only after all timing
+
+    from benchmarks.evaluator import play
+
+    activation = {"relu": jax.nn.relu, "tanh": jax.numpy.tanh}[task.activation]
+    for side, policies in trained.items():
+        if policies:
+            returns = play(policies, task.env, options.episodes, activation)
+            numbers[side]["policy_returns"] = returns.tolist()
+            say(f"{side}: return {float(jax.numpy.median(returns.mean(-1))):.1f}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = tyro.cli(Options, args=arguments, prog="python -m benchmarks.deep_vs_peers")
+    unknown = [name for name in options.tasks if name not in TASKS]
+    if unknown:
+        raise SystemExit(f"unknown tasks: {', '.join(unknown)}; there are: {', '.join(TASKS)}")
+    for name in options.tasks:
+        say(f"wrote {results.save(measure(name, options), options.results).name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,237 @@
+"""Deep Q-learning from replay."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxrl import buffers, networks, ops
+from jaxrl.algorithms import replaying
+from jaxrl.types import Metrics, Transition, leaf, static
+
+
+@flax.struct.dataclass
+class DQNState:
+    """Everything the next update needs."""
+
+    params: Any
+    target_params: Any
+    opt_state: Any
+    memory: replaying.Memory
+    num_updates: jax.Array  # int32 []; schedules read it
+
+
+@flax.struct.dataclass
+class DQN:
+    """Deep Q-learning: the returns of (s, a) follow those of experience from replay; actions are ε-greedy.
+
+    An update is `num_steps` times `train_every` steps of N environments and a gradient step. Which fields give what:
+    double DQN is the default, `backup=ops.max_backup` the first DQN, `ops.munchausen_backup` M-DQN; `dueling`, `noisy`
+    and `prioritized` are what they say; `returns=ops.CategoricalReturns(low, high)` is C51, `ops.QuantileReturns()`
+    QR-DQN; `rainbow` puts double, dueling, noisy, prioritized, three steps and C51 together.
+
+    Args:
+      env: gymnax environment (six values from `step`).
+      env_params: its parameters.
+      network: linen module whose `apply(params, obs [B, ...])` gives what `returns` reads, `[B, A]` or `[B, A, Z]`;
+        None chooses an MLP, a CNN or a one-hot MLP by the observation space.
+      hidden_sizes: widths of the default network's fully connected layers.
+      dueling: whether the default network has a dueling head.
+      noisy: whether the default network explores by noise in its layers; take `epsilon=0` and `explore_updates=0`.
+      optimizer: function of the learning rate that gives an optax transformation; it sees all parameters as one vector.
+      returns: what the network's outputs say about returns, of `jaxrl.ops`.
+      backup: function of (experience, online network, target network) from `jaxrl.ops`: what follows.
+      prioritized: whether experience is sampled in proportion to its error.
+      num_envs: N, environments stepped together.
+      num_steps: gradient steps of an update.
+      train_every: steps of each environment before a gradient step.
+      num_backup_steps: n of n-step returns; longer ones are off policy, and uncorrected.
+      batch_size: B, experience of a gradient step.
+      capacity: rows of the replay, of all environments together.
+      warmup: random steps of each environment before the first update.
+      learning_rate: step size of the optimizer.
+      anneal_updates: updates over which the learning rate falls linearly to zero; inf keeps it.
+      epsilon: ε, probability of a random action, once it has fallen from one.
+      explore_updates: updates over which it falls; 0 begins with `epsilon`.
+      target_rate: τ, part of the difference by which the target network follows at each gradient step.
+      discount: γ, per step.
+      priority_exponent: power of an error that makes a priority.
+      importance_exponent: β, power of the importance weights.
+      max_grad_norm: bound of the gradient's global norm.
+      params: starting point of the network; None initializes at random.
+
+    Example:
+      >>> import jaxrl
+      >>> dqn = jaxrl.DQN(*jaxrl.envs.make("CartPole-v1"), capacity=1000, warmup=10, num_steps=4)
+      >>> state, metrics = jaxrl.train(dqn, jax.random.key(0), 3)
+      >>> metrics["loss"].shape
+      (3,)
+
+    Source: Mnih et al. (2015), Human-level Control through Deep Reinforcement Learning. Deviations: time limits
+    bootstrap the true last observation; the target network follows at a rate, as in Lillicrap et al. (2016),
+    arXiv:1509.02971; Adam; heads begin at zero; β is constant.
+    """
+
+    env: Any = static()
+    env_params: Any  # pyright: ignore[reportGeneralTypeIssues]  # `env` has no default either
+    _: dataclasses.KW_ONLY
+    network: nn.Module | None = static(None)
+    hidden_sizes: tuple[int, ...] = static((64, 64), low=1)
+    dueling: bool = static(False)
+    noisy: bool = static(False)
+    optimizer: Callable[..., optax.GradientTransformation] = static(ops.adam)
+    returns: Any = static(ops.MeanReturns())
+    backup: Callable[..., Any] = static(ops.double_backup)
+    prioritized: bool = static(False)
+    num_envs: int = static(10, low=1)
+    num_steps: int = static(100, low=1)
+    train_every: int = static(1, low=1)
+    num_backup_steps: int = static(1, low=1)
+    batch_size: int = static(128, low=1)
+    capacity: int = static(50_000, low=1)
+    warmup: int = static(100, low=1)
+    learning_rate: float = leaf(1e-3, low=0, open_low=True)
+    anneal_updates: float = leaf(jnp.inf, low=0, open_low=True)
+    epsilon: float = leaf(0.05, low=0, high=1)
+    explore_updates: float = leaf(50.0, low=0)
+    target_rate: float = leaf(0.01, low=0, open_low=True, high=1)
+    discount: float = leaf(0.99, low=0, high=1)
+    priority_exponent: float = leaf(0.5, low=0)
+    importance_exponent: float = leaf(0.5, low=0, high=1)
+    max_grad_norm: float = leaf(10.0, low=0, open_low=True, infinite=True)
+    params: Any = None
+
+    action_spaces: ClassVar[tuple[str, ...]] = ("Discrete",)
+
+    def __post_init__(self) -> None:
+        replaying.check_sizes(self)
+        if self.backup is ops.munchausen_backup and self.num_backup_steps != 1:
+            raise ValueError(f"num_backup_steps={self.num_backup_steps}: the bonus of munchausen_backup is that of one")
+
+    @property
+    def steps_per_update(self) -> int:
+        """Environment steps of one update."""
+        return self.num_envs * self.num_steps * self.train_every
+
+    @property
+    def model(self) -> Any:
+        """The network, or the default for the environment's spaces."""
+        if self.network is not None:
+            return self.network
+        torso = networks.default_torso(self.env.observation_space(self.env_params), self.hidden_sizes, noisy=self.noisy)
+        num_actions = self.env.action_space(self.env_params).n
+        return networks.QNetwork(num_actions, torso, self.dueling, self.returns.num_outputs, self.noisy)
+
+    def q_values(self, params: Any, obs: Any, noise: jax.Array | None = None) -> jax.Array:
+        """Action values `[B, A]` of observations `[B, ...]`; a key of the noise in the layers, if they have any."""
+        return self.returns.mean(self.model.apply(params, obs, rngs=None if noise is None else {"noise": noise}))
+
+    def init(self, key: jax.Array) -> DQNState:
+        """Initialize the network, and fill the replay with random steps. The key is consumed."""
+        memory_key, params_key = jax.random.split(key)
+        memory = replaying.begin(self, memory_key, self.prioritized)
+        params = self.model.init(params_key, memory.obs) if self.params is None else self.params
+        params, num_updates = jax.tree.map(jnp.array, params), jnp.zeros((), jnp.int32)
+        opt_state = ops.transform_of(self, num_updates).init(params)
+        return DQNState(params, jax.tree.map(jnp.array, params), opt_state, memory, num_updates)
+
+    def act(self, state: DQNState, obs: Any, key: jax.Array) -> jax.Array:
+        """The best actions `[B]` of observations `[B, ...]`, for evaluation, without noise."""
+        return self.q_values(state.params, obs).argmax(-1).astype(jnp.int32)
+
+    def explore(self, state: DQNState, obs: Any, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """ε-greedy actions for observations `[N, ...]`; their log-probabilities are not needed. The key is consumed."""
+        noise, action_key = jax.random.split(key)
+        epsilon = ops.falling_epsilon(self.epsilon, state.num_updates, self.explore_updates)
+        policy = ops.epsilon_greedy(self.q_values(state.params, obs, noise), epsilon)
+        return ops.sample_index(action_key, policy), jnp.zeros(len(policy))
+
+    def rollout(self, state: DQNState, key: jax.Array) -> tuple[DQNState, Transition]:
+        """Act for `train_every` steps in N environments: the batch is `[train_every, N, ...]`. The key is consumed."""
+        return replaying.rollout(self, state, key)
+
+    def update(self, state: DQNState, key: jax.Array) -> tuple[DQNState, Metrics]:
+        """`num_steps` times a rollout and a gradient step. The key is consumed."""
+        return replaying.update(self, state, key)
+
+    def learn(self, state: DQNState, batch: Transition, key: jax.Array) -> tuple[DQNState, Metrics]:
+        """Store a batch `[T, N, ...]`, sample experience, and make a gradient step. The key is consumed."""
+        sample_key, noise, target_noise = jax.random.split(key, 3)
+        memory = replaying.remember(state.memory, batch)
+        replay = memory.replay
+        if self.prioritized:
+            row, importance = buffers.sample_by_priority(replay, sample_key, self.batch_size)
+            importance = importance**self.importance_exponent
+        else:
+            row, importance = buffers.sample_rows(replay, sample_key, self.batch_size), jnp.ones(self.batch_size)
+        experience = buffers.n_step(replay, row, self.num_backup_steps, self.discount)
+        atoms, weights = self.targets(state, experience, noise, target_noise)
+
+        def loss(params: Any) -> tuple[jax.Array, jax.Array]:
+            outputs = self.model.apply(params, experience.obs, rngs={"noise": noise})
+            taken = outputs[jnp.arange(self.batch_size), experience.action]
+            losses, error = self.returns.loss(taken, atoms, weights)
+            return (importance * losses).mean(), error
+
+        (value, error), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
+        if self.prioritized:
+            replay = buffers.prioritize(replay, row, (error + 1e-6) ** self.priority_exponent)
+            memory = dataclasses.replace(memory, replay=replay)
+        transform = ops.transform_of(self, state.num_updates)
+        updates, opt_state = transform.update(gradient, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        target_params = optax.incremental_update(params, state.target_params, self.target_rate)
+        state = DQNState(params, target_params, opt_state, memory, state.num_updates)
+        return state, {"loss": value, "error": error.mean()}
+
+    def targets(
+        self, state: DQNState, experience: buffers.Experience, noise: jax.Array, target_noise: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """Points r + d z of the returns that follow experience `[B]`, and their weights, `[B, K]` each."""
+
+        def online(obs: Any) -> jax.Array:
+            return self.q_values(state.params, obs, noise)
+
+        def target(obs: Any) -> jax.Array:
+            return self.q_values(state.target_params, obs, target_noise)
+
+        policy, bonus = self.backup(experience, online, target)
+        outputs = self.model.apply(state.target_params, experience.next_obs, rngs={"noise": target_noise})
+        atoms, weights = self.returns.atoms(outputs, policy)
+        return (experience.reward + bonus)[:, None] + experience.discounts[:, None] * atoms, weights
+
+
+RAINBOW: dict[str, Any] = {
+    "dueling": True,
+    "noisy": True,
+    "prioritized": True,
+    "num_backup_steps": 3,
+    "returns": ops.CategoricalReturns(),
+    "epsilon": 0.0,
+    "explore_updates": 0.0,
+}
+"""What `rainbow` changes."""
+
+
+def rainbow(env: Any, env_params: Any, **changes: Any) -> DQN:
+    """Rainbow: double, dueling, noisy, prioritized, three steps, C51.
+
+    Args:
+      env: as for `DQN`.
+      env_params: as for `DQN`.
+      **changes: other fields, and others of these.
+
+    Example:
+      >>> import jaxrl
+      >>> learner = rainbow(*jaxrl.envs.make("CartPole-v1"), returns=ops.CategoricalReturns(0.0, 100.0))
+      >>> learner.num_backup_steps
+      3
+
+    Source: Hessel et al. (2018), Rainbow: Combining Improvements in Deep Reinforcement Learning, arXiv:1710.02298.
+    """
+    return DQN(env, env_params, **(RAINBOW | changes))

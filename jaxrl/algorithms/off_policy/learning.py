@@ -1,0 +1,61 @@
+"""What the off-policy actor-critics share: their state, and a step of the optimizer."""
+
+import dataclasses
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxrl import ops
+from jaxrl.algorithms import replaying
+
+
+@flax.struct.dataclass
+class OffPolicyState:
+    """Everything the next update needs."""
+
+    params: Any  # of actor, critics and, where there is one, the temperature
+    target_params: Any
+    opt_state: Any  # by the same names
+    memory: replaying.Memory
+    num_updates: jax.Array  # int32 []; schedules read it
+
+
+def begin(algorithm: Any, key: jax.Array, others: dict[str, Any]) -> OffPolicyState:
+    """Networks of continuous actions, other parameters, and a replay of random actions. The key is consumed."""
+    memory_key, actor_key, critic_key = jax.random.split(key, 3)
+    memory = replaying.begin(algorithm, memory_key)
+    params = algorithm.params
+    if params is None:
+        actor, critics = algorithm.models
+        action = jnp.zeros((algorithm.num_envs, algorithm.num_actions))
+        params = {"actor": actor.init(actor_key, memory.obs), "critics": critics.init(critic_key, memory.obs, action)}
+        params |= others
+    return init_state(algorithm, params, memory)
+
+
+def init_state(algorithm: Any, params: Any, memory: replaying.Memory) -> OffPolicyState:
+    """The state before the first update, of parameters that are copied."""
+    params, num_updates = jax.tree.map(jnp.array, params), jnp.zeros((), jnp.int32)
+    opt_state = {name: ops.transform_of(algorithm, num_updates).init(part) for name, part in params.items()}
+    target_params = jax.tree.map(jnp.array, algorithm.target_of(params))
+    return OffPolicyState(params, target_params, opt_state, memory, num_updates)
+
+
+def gradient_step(algorithm: Any, state: OffPolicyState, gradient: dict[str, Any]) -> OffPolicyState:
+    """Along a gradient of some of the parameters, by name."""
+    transform = ops.transform_of(algorithm, state.num_updates)
+    params, opt_state = dict(state.params), dict(state.opt_state)
+    for name, slope in gradient.items():
+        updates, opt_state[name] = transform.update(slope, opt_state[name], params[name])
+        params[name] = optax.apply_updates(params[name], updates)
+    return dataclasses.replace(state, params=params, opt_state=opt_state)
+
+
+def follow(algorithm: Any, state: OffPolicyState) -> OffPolicyState:
+    """The target networks go τ of the way to what they follow."""
+    followed = algorithm.target_of(state.params)
+    target_params = optax.incremental_update(followed, state.target_params, algorithm.target_rate)
+    return dataclasses.replace(state, target_params=target_params)

@@ -1,0 +1,252 @@
+"""Environments of other suites as gymnax ones: on stand-ins with their interfaces, and on the suites themselves."""
+
+import dataclasses
+import pathlib
+import re
+import sys
+import tomllib
+from typing import Any, NamedTuple
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxrl
+from benchmarks import suites
+from jaxrl import envs
+from jaxrl.envs.adapters import SUITES, BraxEnvironment, JumanjiEnvironment, LegacyEnvironment, XLandEnvironment
+
+LIMIT = 5
+
+
+class Space(NamedTuple):
+    """A space of another version."""
+
+    low: float = 0.0
+    high: float = 10.0
+    shape: tuple[int, ...] = (1,)
+    dtype: Any = jnp.float32
+
+
+class Choices(NamedTuple):
+    """A discrete one."""
+
+    n: int = 2
+
+
+@flax.struct.dataclass
+class OldParams:
+    max_steps_in_episode: int = LIMIT
+
+
+@flax.struct.dataclass
+class OldState:
+    place: jax.Array
+    time: jax.Array
+
+
+class OldCorridor:
+    """Five values, as in gymnax 0.x: action 1 goes right, place 3 is the end; `done` is that or the time limit."""
+
+    name = "OldCorridor"
+
+    def reset_env(self, key, params):
+        return jnp.zeros(1), OldState(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
+
+    def step_env(self, key, state, action, params):
+        state = OldState(state.place + action, state.time + 1)
+        done = (state.place >= 3) | (state.time >= params.max_steps_in_episode)
+        return jnp.full(1, state.place, jnp.float32), state, 1.0, done, {"discount": 1.0 - done}
+
+    def action_space(self, params):
+        return Choices()
+
+    def observation_space(self, params):
+        return Space()
+
+
+@flax.struct.dataclass
+class TimeStep:
+    """As dm_env has it; XLand's is the state too."""
+
+    place: jax.Array
+    time: jax.Array
+    reward: jax.Array
+    discount: jax.Array
+
+    @property
+    def observation(self):
+        return {"place": jnp.full(2, self.place, jnp.float32)}
+
+    def last(self):
+        return (self.discount == 0) | (self.time >= LIMIT)
+
+
+def corridor_step(timestep, action):
+    place = timestep.place + action
+    return TimeStep(place, timestep.time + 1, jnp.ones(()), jnp.where(place >= 3, 0.0, 1.0))
+
+
+FIRST = TimeStep(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32), jnp.zeros(()), jnp.ones(()))
+
+
+class Jumanji:
+    """State and time step apart; when its time is up it says that it has terminated."""
+
+    time_limit = LIMIT
+
+    class action_spec:
+        num_values = 2
+
+    def reset(self, key):
+        return FIRST.time, FIRST
+
+    def step(self, state, action):
+        timestep = corridor_step(TimeStep(state // 10, state % 10, jnp.zeros(()), jnp.ones(())), action)
+        discount = jnp.where(timestep.time >= self.time_limit, 0.0, timestep.discount)
+        return timestep.place * 10 + timestep.time, timestep.replace(discount=discount)
+
+
+class XLand:
+    """Parameters first."""
+
+    def reset(self, params, key):
+        return FIRST
+
+    def step(self, params, timestep, action):
+        return corridor_step(timestep, action)
+
+    def num_actions(self, params):
+        return 2
+
+
+@flax.struct.dataclass
+class BraxState:
+    obs: jax.Array
+    reward: jax.Array
+    done: jax.Array
+
+
+class Brax:
+    """One state for everything; `done` is a number, and the episode has no limit of its own."""
+
+    action_size, observation_size = 1, 1
+
+    @property
+    def unwrapped(self):
+        return self
+
+    def reset(self, key):
+        return BraxState(jnp.zeros(1), jnp.zeros(()), jnp.zeros(()))
+
+    def step(self, state, action):
+        place = state.obs + jnp.where(action > 0, 1.0, 0.0)
+        return BraxState(place, jnp.ones(()), jnp.where(place[0] >= 3, 1.0, 0.0))
+
+
+STAND_INS = {
+    "legacy": lambda: LegacyEnvironment(OldCorridor(), OldParams()),
+    "jumanji": lambda: JumanjiEnvironment(Jumanji()),
+    "xland": lambda: XLandEnvironment(XLand()),
+    "brax": lambda: BraxEnvironment(Brax(), episode_length=LIMIT),
+}
+
+
+def play(env, right):
+    """Flags and true last places of 7 steps that go right or stay."""
+    params = env.default_params
+    discrete = hasattr(env.action_space(params), "n")
+    action = jnp.int32(right) if discrete else jnp.full(1, 1.0 if right else -1.0)
+    _, state = env.reset(jax.random.key(0), params)
+    found = []
+    for t in range(7):
+        obs, state, reward, terminated, truncated, info = env.step(jax.random.key(t), state, action, params)
+        last = jax.tree.leaves(info["final_observation"])[0].ravel()[0]
+        found.append((bool(terminated), bool(truncated), float(last), float(jax.tree.leaves(obs)[0].ravel()[0])))
+        assert float(reward) == 1.0
+    return found
+
+
+@pytest.mark.parametrize("name", STAND_INS)
+def test_the_end_and_the_time_limit_are_told_apart(name):
+    env = STAND_INS[name]()
+    ended = play(env, right=True)
+    assert [row[:2] for row in ended] == [(t % 3 == 2, False) for t in range(7)]
+    assert [row[2] for row in ended] == [1, 2, 3, 1, 2, 3, 1], "the true last observation"
+    assert [row[3] for row in ended] == [1, 2, 0, 1, 2, 0, 1], "after the reset"
+    limited = play(env, right=False)
+    assert [row[:2] for row in limited] == [(False, t % 5 == 4) for t in range(7)]
+
+
+@pytest.mark.parametrize("name", STAND_INS)
+def test_learners_run_on_it(name):
+    env = envs.wrappers.FlattenObservation(STAND_INS[name]())
+    ppo = jaxrl.PPO(env, env.default_params, num_envs=4, num_steps=8, num_minibatches=2, hidden_sizes=(8,))
+    jaxrl.check(ppo)
+    state, metrics = jaxrl.train(ppo, jax.random.key(0), 2)
+    assert float(metrics["episodes"].sum()) > 0
+    assert jaxrl.evaluate(ppo, state, jax.random.key(1), 4, max_steps=10).finished.all()
+
+
+def package(suite):
+    return SUITES[suite].partition(">")[0]
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_a_suite_that_is_not_there_names_its_command(suite, monkeypatch):
+    monkeypatch.setitem(sys.modules, package(suite), None)
+    with pytest.raises(ModuleNotFoundError, match=re.escape(f'pip install "{SUITES[suite]}"')):
+        envs.make(f"{suite}:anything")
+
+
+def test_a_suite_that_is_broken_is_told_from_one_that_is_not_there(monkeypatch, tmp_path):
+    (tmp_path / "jumanji.py").write_text("raise AttributeError('jax.foo was removed')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "jumanji", raising=False)
+    with pytest.raises(ImportError, match=r"jumanji is installed but fails .*jax\.foo was removed"):
+        envs.make("jumanji:anything")
+
+
+def test_the_extras_are_the_suites():
+    extras = tomllib.loads((pathlib.Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert {suite: [need] for suite, need in SUITES.items()} == {
+        suite: extras["optional-dependencies"][suite] for suite in SUITES
+    }
+
+
+def test_an_unknown_suite_is_refused():
+    with pytest.raises(ValueError, match="unknown suite 'atari'"):
+        envs.make("atari:Pong")
+
+
+def test_a_name_of_the_users_own_may_have_a_colon(monkeypatch):
+    import gymnax.registration
+
+    monkeypatch.setitem(gymnax.registration._registry, "Mine:Cart-v0", type(envs.make("CartPole-v1")[0]))
+    monkeypatch.setattr(gymnax, "registered_envs", [*gymnax.registered_envs, "Mine:Cart-v0"])
+    assert envs.make("Mine:Cart-v0", max_steps_in_episode=7)[1].max_steps_in_episode == 7
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_the_suite_itself(suite):
+    pytest.importorskip(package(suite), reason=f'pip install "{SUITES[suite]}"')
+    cell = suites.CELLS[suite]
+    cell = dataclasses.replace(cell, fields=cell.fields | {"num_envs": 2, "num_steps": 8, "num_minibatches": 2})
+    algorithm = suites.make(cell)
+    short = algorithm.replace(env_params=algorithm.env_params.replace(max_steps_in_episode=3))
+    state, batch = jax.jit(jaxrl.PPO.rollout)(short, short.init(jax.random.key(0)), jax.random.key(1))
+    third = np.asarray(batch.done)[2] | np.asarray(batch.done)[:2].any(0)
+    assert third.all() and np.asarray(batch.truncated).any() and not np.asarray(batch.terminated)[0].all()
+    _, metrics = jax.jit(jaxrl.PPO.learn)(short, state, batch, jax.random.key(2))
+    assert np.isfinite(metrics["loss"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suite", SUITES)
+def test_ppo_beats_random_actions_in_the_suite(suite):
+    pytest.importorskip(package(suite), reason=f'pip install "{SUITES[suite]}"')
+    result = suites.measure(suite, suites.Options(suites=(suite,)))
+    assert suites.advantage(result) > 3
+    assert result.sides["jaxrl"].measurements["seconds"][0] < 15 * 60

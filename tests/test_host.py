@@ -1,0 +1,171 @@
+"""Training in environments that Python steps."""
+
+import os
+import signal
+
+import gymnasium
+import jax
+import numpy as np
+import pytest
+
+import jaxrl
+from jaxrl import envs, presets
+from jaxrl.envs.adapters.legacy import as_space
+
+
+def test_transitions_are_gymnasiums():
+    bridge = envs.GymnasiumBridge("CartPole-v1", num_envs=2, max_episode_steps=12)
+    obs = bridge.reset(seed=0)
+    ends = []
+    for t in range(40):
+        transition, after = bridge.step(obs, np.array([t % 2, 1], np.int32))
+        np.testing.assert_array_equal(transition.obs, obs)
+        for n in range(2):
+            if transition.done[n]:
+                ends.append((bool(transition.terminated[n]), bool(transition.truncated[n])))
+                assert np.abs(after[n]).max() < 0.06, "a new episode begins near zero"
+                assert np.abs(transition.next_obs[n]).max() > 0.06
+            else:
+                np.testing.assert_array_equal(transition.next_obs[n], after[n])
+        obs = after
+    bridge.close()
+    assert (True, False) in ends and (False, True) in ends
+
+
+def test_continuous_actions_are_brought_into_bounds():
+    bridge = envs.GymnasiumBridge("Pendulum-v1", num_envs=2)
+    obs = bridge.reset(seed=0)
+    far, _ = bridge.step(obs, np.full((2, 1), 5.0, np.float32))
+    bridge.reset(seed=0)
+    near, _ = bridge.step(obs, np.full((2, 1), 1.0, np.float32))
+    np.testing.assert_array_equal(far.next_obs, near.next_obs)
+    np.testing.assert_array_equal(far.action, 5.0)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda bridge: jaxrl.PPO(
+            bridge.env, bridge.env_params, num_envs=4, num_steps=8, num_minibatches=2, normalize_observations=True
+        ),
+        lambda bridge: jaxrl.Reinforce(bridge.env, bridge.env_params, num_envs=4, num_steps=20),
+        lambda bridge: jaxrl.DQN(
+            bridge.env, bridge.env_params, num_envs=4, num_steps=4, batch_size=8, capacity=400, warmup=8
+        ),
+    ],
+    ids=["ppo", "reinforce", "dqn"],
+)
+def test_learners_train(make):
+    bridge = envs.GymnasiumBridge("CartPole-v1", num_envs=4)
+    algorithm = make(bridge)
+    state, history = jaxrl.train_on_host(algorithm, bridge, jax.random.key(0), 3, progress=False)
+    assert len(history) == 3 and int(state.num_updates) == 3
+    assert all(np.isfinite(row["loss"]) for row in history)
+    if hasattr(state, "memory"):
+        stored = np.asarray(state.memory.replay.obs)[np.asarray(state.memory.replay.is_step)]
+        assert len(stored) == 4 * (8 + 3 * 4), "warm-up and steps, and nothing that init made up"
+        assert (np.abs(stored).sum(-1) > 0).all()
+
+
+def test_what_does_not_fit_is_refused():
+    bridge = envs.GymnasiumBridge("CartPole-v1", num_envs=2)
+    with pytest.raises(ValueError, match="num_envs=4: the bridge holds 2"):
+        jaxrl.train_on_host(jaxrl.PPO(bridge.env, bridge.env_params, num_envs=4), bridge, jax.random.key(0), 1)
+    with pytest.raises(TypeError, match="RecurrentPPO has no method explore"):
+        learner = jaxrl.RecurrentPPO(bridge.env, bridge.env_params, num_envs=2, num_minibatches=2)
+        jaxrl.train_on_host(learner, bridge, jax.random.key(0), 1)
+    with pytest.raises(ValueError, match=r"discount=1\.5 must be in"):
+        learner = jaxrl.PPO(bridge.env, bridge.env_params, num_envs=2, discount=1.5)
+        jaxrl.train_on_host(learner, bridge, jax.random.key(0), 1)
+    with pytest.raises(ValueError, match="num_updates=0 must be at least 1"):
+        jaxrl.train_on_host(jaxrl.PPO(bridge.env, bridge.env_params, num_envs=2), bridge, jax.random.key(0), 0)
+    with pytest.raises(ValueError, match="Gymnasium cannot make 'NoSuch-v1'"):
+        envs.GymnasiumBridge("NoSuch-v1", num_envs=1)
+    with pytest.raises(ValueError, match=r"Gymnasium cannot make 'CartPole-v1'.*speed"):
+        envs.GymnasiumBridge("CartPole-v1", num_envs=1, speed=3)
+    with pytest.raises(ValueError, match="num_envs=0 must be at least 1"):
+        envs.GymnasiumBridge("CartPole-v1", num_envs=0)
+
+
+def test_what_only_python_can_step_teaches_nothing_elsewhere():
+    bridge = envs.GymnasiumBridge("CartPole-v1", num_envs=2)
+    ppo = jaxrl.PPO(bridge.env, bridge.env_params, num_envs=2, num_steps=4, num_minibatches=2)
+    assert np.isnan(jaxrl.evaluate(ppo, ppo.init(jax.random.key(0)), jax.random.key(1), 2, max_steps=3).returns).all()
+
+
+class Interrupted:
+    """A bridge that is interrupted in its third step."""
+
+    def __init__(self, bridge):
+        self.bridge, self.steps = bridge, 0
+        self.num_envs, self.reset = bridge.num_envs, bridge.reset
+
+    def step(self, obs, action):
+        self.steps += 1
+        if self.steps == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return self.bridge.step(obs, action)
+
+
+def test_an_interrupt_ends_the_run_and_loses_nothing():
+    bridge = envs.GymnasiumBridge("CartPole-v1", num_envs=2)
+    ppo = jaxrl.PPO(bridge.env, bridge.env_params, num_envs=2, num_steps=4, num_minibatches=2)
+    state, history = jaxrl.train_on_host(ppo, Interrupted(bridge), jax.random.key(0), 10, progress=False)
+    assert len(history) == 1 == int(state.num_updates)
+
+
+def test_double_observations_become_what_jax_has():
+    class Wide(gymnasium.Env):
+        observation_space = gymnasium.spaces.Box(-1.0, 1.0, (3,), np.float64)
+        action_space = gymnasium.spaces.Discrete(2)
+
+        def reset(self, *, seed=None, options=None):
+            super().reset(seed=seed)
+            return np.full(3, 0.1), {}
+
+        def step(self, action):
+            return np.full(3, 0.2), 1.0, bool(action), False, {}
+
+    gymnasium.register("Wide-v0", entry_point=Wide)
+    with envs.GymnasiumBridge("Wide-v0", num_envs=2) as bridge:
+        obs = bridge.reset(0)
+        transition, after = bridge.step(obs, np.array([0, 1], np.int32))
+        assert {x.dtype for x in (obs, after, transition.obs, transition.next_obs)} == {np.dtype(np.float32)}
+        np.testing.assert_allclose(transition.next_obs, 0.2)
+        np.testing.assert_allclose(after[1], 0.1)
+
+
+def test_evaluation_counts_as_many_episodes_of_each():
+    with envs.GymnasiumBridge("CartPole-v1", num_envs=3) as bridge:
+        ppo = jaxrl.PPO(bridge.env, bridge.env_params, num_envs=3, num_steps=4, num_minibatches=2)
+        state = ppo.init(jax.random.key(0))
+        result = jaxrl.evaluate_on_host(ppo, state, bridge, jax.random.key(1), 5)
+        assert result.returns.shape == (6,) and result.finished.all()
+        np.testing.assert_array_equal(result.returns, result.lengths)  # one for each step
+        assert result.returns.min() >= 8 and result.returns.max() < 12  # always left: it falls within 12 steps
+        cut = jaxrl.evaluate_on_host(ppo, state, bridge, jax.random.key(1), 6, max_steps=12)
+        np.testing.assert_array_equal(cut.finished, [True] * 3 + [False] * 3)
+
+
+def test_spaces_that_do_not_begin_at_zero_are_refused():
+    with pytest.raises(TypeError, match="does not begin at zero"):
+        as_space(gymnasium.spaces.Discrete(5, start=-2))
+    with pytest.raises(TypeError, match="MultiBinary is neither discrete nor a box"):
+        as_space(gymnasium.spaces.MultiBinary(4))
+
+
+@pytest.mark.slow
+def test_cartpole_is_solved_on_the_host():
+    bridge = envs.GymnasiumBridge("CartPole-v1", num_envs=16)
+    ppo = jaxrl.PPO(bridge.env, bridge.env_params, num_envs=16, num_steps=64, learning_rate=1e-3)
+    _, history = jaxrl.train_on_host(ppo, bridge, jax.random.key(0), 120, progress=False)
+    assert np.nanmean([row["episode_return"] for row in history[-10:]]) > 300
+
+
+@pytest.mark.slow
+def test_pendulum_is_learned_on_the_host():
+    with envs.GymnasiumBridge("Pendulum-v1", num_envs=4) as bridge:
+        learner = jaxrl.SAC(bridge.env, bridge.env_params, **presets.preset("sac", "Pendulum-v1").fields)
+        state, _ = jaxrl.train_on_host(learner, bridge, jax.random.key(0), 100, progress=False)
+        result = jaxrl.evaluate_on_host(learner, state, bridge, jax.random.key(1), 20)
+    assert result.returns.mean() > -300
