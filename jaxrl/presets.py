@@ -27,9 +27,20 @@ SMALL_CONTINUOUS: dict[str, Any] = dict(
     learning_rate=2e-3,
 )
 
+SMALL_IMAGES: dict[str, Any] = dict(
+    num_envs=16,
+    hidden_sizes=(128,),
+    batch_size=64,
+    warmup=500,
+    learning_rate=3e-4,
+    explore_updates=60.0,
+)
+
 PRESETS: dict[tuple[str, str], Preset] = {
     ("reinforce", "CartPole-v1"): Preset(2_000_000, dict(num_envs=8)),
-    ("one-step-actor-critic", "CartPole-v1"): Preset(2_000_000, dict(num_envs=8, learning_rate=3e-4)),
+    ("one-step-actor-critic", "CartPole-v1"): Preset(
+        2_000_000, dict(num_envs=16, learning_rate=5e-4, normalize_rewards=True)
+    ),
     ("actor-critic", "CartPole-v1"): Preset(
         500_000, dict(num_envs=8, num_steps=16, learning_rate=2e-3, gae_lambda=0.95)
     ),
@@ -40,7 +51,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
         500_000, dict(num_envs=16, num_steps=64, learning_rate=1e-3, normalize_rewards=True)
     ),
     ("pqn", "CartPole-v1"): Preset(500_000, dict(num_envs=32, num_steps=32, num_epochs=4, learning_rate=5e-4)),
-    ("recurrent-pqn", "CartPole-v1"): Preset(500_000, dict(num_envs=16, learning_rate=1e-3)),
+    ("recurrent-pqn", "CartPole-v1"): Preset(500_000, dict(num_envs=32, num_epochs=4)),
     ("dqn", "CartPole-v1"): Preset(
         200_000,
         dict(explore_updates=20.0, num_backup_steps=5, target_rate=0.02, returns=ops.MeanReturns(ops.squared_loss)),
@@ -73,8 +84,15 @@ PRESETS: dict[tuple[str, str], Preset] = {
     ),
     ("ppo", "MemoryChain-bsuite"): Preset(500_000, dict(num_steps=32, learning_rate=1e-3)),
     ("recurrent-ppo", "MemoryChain-bsuite"): Preset(500_000, dict(num_steps=32, learning_rate=1e-3)),
-    ("dqn", "Acrobot-v1"): Preset(200_000, dict(explore_updates=20.0, num_backup_steps=3, target_rate=0.02)),
-    ("pqn", "Acrobot-v1"): Preset(500_000, dict(num_envs=32, num_steps=32, num_epochs=4, learning_rate=5e-4)),
+    ("dqn", "Acrobot-v1"): Preset(300_000, dict(explore_updates=10.0, num_backup_steps=3, target_rate=0.02)),
+    ("pqn", "Acrobot-v1"): Preset(
+        1_000_000,
+        dict(num_envs=32, num_steps=32, num_epochs=4, learning_rate=1e-3, q_lambda=0.9, explore_updates=100.0),
+    ),
+    ("dqn", "Breakout-MinAtar"): Preset(1_000_000, SMALL_IMAGES),
+    ("rainbow", "Breakout-MinAtar"): Preset(
+        1_000_000, SMALL_IMAGES | dict(explore_updates=0.0, returns=ops.CategoricalReturns(0.0, 50.0))
+    ),
     ("pqn", "Breakout-MinAtar"): Preset(
         1_000_000, dict(num_envs=64, num_steps=32, hidden_sizes=(128,), learning_rate=5e-4, explore_updates=50.0)
     ),

@@ -42,7 +42,7 @@ class RecurrentPQN:
       env: gymnax environment (six values from `step`).
       env_params: its parameters.
       network: `networks.Recurrent` whose head gives `q [B, A]`; None chooses its torso by the observation space, with
-        layer normalization.
+        layer normalization there and after the memory.
       cell: recurrent cell of the default network, whose width is its last layer's: `nn.GRUCell`,
         `nn.OptimizedLSTMCell`.
       hidden_sizes: widths of the default network's fully connected layers.
@@ -68,7 +68,7 @@ class RecurrentPQN:
       (2,)
 
     Source: Gallici et al. (2024), Simplifying Deep Temporal Difference Learning, arXiv:2407.04811, its recurrent
-    variant. Deviations: as `PQN`.
+    variant. Deviations: as `PQN`; the normalization after the memory, without which CartPole is not learned.
     """
 
     env: Any = static()
@@ -109,7 +109,8 @@ class RecurrentPQN:
         if self.network is not None:
             return self.network
         torso = networks.default_torso(self.env.observation_space(self.env_params), self.hidden_sizes, layer_norm=True)
-        head = networks.Head(self.env.action_space(self.env_params).n)
+        # Normalized after the memory too: what the values are linear in must not grow with them.
+        head = nn.Sequential([nn.LayerNorm(), networks.Head(self.env.action_space(self.env_params).n)])
         return networks.Recurrent(torso, self.cell(self.hidden_sizes[-1]), head)
 
     def init(self, key: jax.Array) -> RecurrentPQNState:
