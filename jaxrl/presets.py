@@ -42,10 +42,10 @@ PRESETS: dict[tuple[str, str], Preset] = {
         2_000_000, dict(num_envs=16, learning_rate=5e-4, normalize_rewards=True)
     ),
     ("actor-critic", "CartPole-v1"): Preset(
-        500_000, dict(num_envs=8, num_steps=16, learning_rate=2e-3, gae_lambda=0.95)
+        500_000, dict(num_envs=8, num_steps=16, learning_rate=2e-3, gae_lambda=0.95, normalize_rewards=True)
     ),
     ("vtrace-actor-critic", "CartPole-v1"): Preset(
-        500_000, dict(num_envs=16, num_steps=32, num_epochs=2, learning_rate=5e-4, entropy_coef=0.0)
+        500_000, dict(num_envs=16, num_steps=32, learning_rate=5e-4, entropy_coef=0.0, normalize_rewards=True)
     ),
     ("recurrent-ppo", "CartPole-v1"): Preset(
         500_000, dict(num_envs=16, num_steps=64, learning_rate=1e-3, normalize_rewards=True)

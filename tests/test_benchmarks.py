@@ -15,8 +15,9 @@ from benchmarks import __main__ as listing
 from benchmarks import evaluator, learning, machine, peers, ppo_vs_peers, rendering, results, tables
 from benchmarks.results import Device, Result, Side
 from benchmarks.tabular_rows import rows
-from benchmarks.workers import jaxrl_ppo
+from benchmarks.workers import deep_jaxrl, jaxrl_ppo
 from benchmarks.workers.configuration import Configuration
+from benchmarks.workers.deep_tasks import TASKS
 
 DEVICE = Device(platform="cpu", kind="cpu", count=1, cores=2, cpu="Some CPU", memory_gib=8.0)
 TINY = Configuration(num_envs=4, num_steps=8, num_minibatches=2, hidden_sizes=(8, 8))
@@ -234,3 +235,21 @@ def test_the_table_of_learners_is_of_the_rows_that_there_are():
         fields = {"problem": row.problem, "steps": row.steps, "discount": row.discount, "kind": row.kind}
         there_are[name] = fields | {"options": options}
     assert result.configuration == there_are
+
+
+@pytest.mark.parametrize("name", ["dqn", "sac", "pqn", "ppo-breakout"])
+def test_what_is_judged_acts_as_the_learner_does(name):
+    task = dataclasses.replace(TASKS[name], capacity=4000, warmup=40)
+    learner = deep_jaxrl.make(task)
+    state = learner.init(jax.random.key(0))
+    noisy = jax.tree.map(lambda x: x + 0.1 * jnp.sin(jnp.arange(x.size, dtype=x.dtype)).reshape(x.shape), state.params)
+    state = dataclasses.replace(state, params=noisy)
+    layers = deep_jaxrl.actor_layers(task)((state,))
+    activation = {"relu": jax.nn.relu, "tanh": jnp.tanh}[task.activation]
+    judge = evaluator.GreedyActor(learner.env_params, learner.env, activation)
+    arrays = [{name: jnp.asarray(value) for name, value in layer.items()} for layer in layers]
+    space = learner.env.observation_space(learner.env_params)
+    obs = jax.random.normal(jax.random.key(1), (64, *space.shape))
+    found, expected = (one.act(each, obs, jax.random.key(2)) for one, each in ((judge, arrays), (learner, state)))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert len(np.unique(np.asarray(expected).round(3))) > 1

@@ -68,6 +68,12 @@ LEARNERS: dict[str, tuple[Any, int, Any, str]] = {  # updates that it needs, wha
         of_q,
         "discrete",
     ),
+    "rainbow": (
+        functools.partial(jaxrl.rainbow, target_rate=0.05, returns=ops.CategoricalReturns(-2.0, 6.0, 41), **REPLAY),
+        300,
+        of_q,
+        "discrete",
+    ),
     "c51": (
         functools.partial(
             jaxrl.DQN, target_rate=0.05, prioritized=True, returns=ops.CategoricalReturns(-2.0, 6.0, 41), **REPLAY
