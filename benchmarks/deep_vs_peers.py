@@ -6,7 +6,6 @@ their own, which stay warm while the others are measured: a repetition runs ever
 
 import dataclasses
 import pathlib
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ import tyro
 from benchmarks import machine, results
 from benchmarks.peers import LIBRARIES, Worker, default_cache, find_python
 from benchmarks.results import Result, Side
+from benchmarks.turns import run_in_turn, say, train_policies
 from benchmarks.workers.deep_tasks import TASKS, Task
 
 PEERS = {
@@ -42,61 +42,31 @@ class Options:
     """Where environments of peers are kept; the default is jaxrl-benchmarks in the user's cache directory."""
     results: pathlib.Path = results.RESULTS
 
-
-def say(message: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {message}", flush=True)
-
-
-def steps_of(task: Task, name: str) -> int:
-    """Environment steps of a repetition: fewer where Python steps the environments."""
-    return task.steps // 10 if LIBRARIES[f"deep {name}"].slow else task.steps
-
-
-def run_in_turn(options: Options, task: Task, workers: dict[str, Worker]) -> dict[str, dict[str, list[float]]]:
-    """Environment steps per second of warm processes, in turn; the first repetition only warms up."""
-    rates: dict[str, list[float]] = {name: [] for name in workers}
-    compiled = {name: worker.ask("compile", steps=steps_of(task, name))["seconds"] for name, worker in workers.items()}
-    for repetition in range(options.repetitions + 1):
-        for name, worker in workers.items():
-            steps = steps_of(task, name)
-            rate = steps / worker.ask("run", steps=steps, seed=repetition)["seconds"]
-            if repetition:
-                rates[name].append(rate)
-            say(f"{task.algorithm} {repetition}/{options.repetitions} {name}: {rate:,.0f} steps/s")
-    return {name: {"steps_per_second": rates[name], "compile_seconds": [compiled[name]]} for name in workers}
-
-
-def policies_of(options: Options, task: Task, name: str, worker: Worker) -> list[Any]:
-    """Layers of trained actors, `[seeds]`."""
-    slow = LIBRARIES[f"deep {name}"].slow
-    seeds = list(range(min(options.policy_seeds, 3) if slow else options.policy_seeds))
-    found: list[Any] = []
-    for group in [[seed] for seed in seeds] if slow else [seeds] if seeds else []:
-        found += worker.ask("train_policy", steps=task.policy_steps, seeds=group)["policies"]
-        say(f"trained {name}: {len(found)}/{len(seeds)} policies of {task.policy_steps:,} steps")
-    return found
+    def seeds(self, name: str) -> list[int]:
+        """Seeds of a library whose policies are judged."""
+        return list(range(min(self.policy_seeds, 3) if LIBRARIES[f"deep {name}"].slow else self.policy_seeds))
 
 
 def measure(name: str, options: Options) -> Result:
     """Run one comparison."""
     task, cache = TASKS[name], options.cache or default_cache()
     sides = ("jaxrl", *PEERS[name])
+    # Fewer where Python steps the environments.
+    steps_of = {side: task.steps // 10 if LIBRARIES[f"deep {side}"].slow else task.steps for side in sides}
     workers = {side: Worker(f"deep {side}", find_python(f"deep {side}", {}, cache), name) for side in sides}
     try:
         facts = {side: worker.ask("describe") for side, worker in workers.items()}
-        numbers = run_in_turn(options, task, workers)
-        keep(options, name, facts, numbers)
-        trained = {side: policies_of(options, task, side, worker) for side, worker in workers.items()}
+        seconds = {side: worker.ask("compile", steps=steps_of[side])["seconds"] for side, worker in workers.items()}
+        numbers = run_in_turn(task.algorithm, workers, steps_of.__getitem__, options.repetitions)
+        for side in sides:
+            numbers[side]["compile_seconds"] = [seconds[side]]
+        results.save(make_result(options, name, facts, numbers), options.results)  # the policies take longest
+        trained = train_policies(workers, options.seeds, task.policy_steps)
     finally:
         for worker in workers.values():
             worker.close()
     judge(options, task, trained, numbers)
     return make_result(options, name, facts, numbers)
-
-
-def keep(options: Options, name: str, facts: dict[str, Any], numbers: dict[str, Any]) -> None:
-    """Save the speeds before the policies are trained, which takes longest."""
-    results.save(make_result(options, name, facts, numbers), options.results)
 
 
 def make_result(options: Options, name: str, facts: dict[str, Any], numbers: dict[str, Any]) -> Result:

@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.results import ROOT, Device
 
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "gymnax", "numpy", "jaxrl")
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "gymnax", "numpy", "jaxrl", "brax", "craftax", "jumanji", "xminigrid")
 PREFIXES = ("JAX_", "XLA_", "TF_", "OMP_", "MKL_", "OPENBLAS_", "CUDA_", "NVIDIA_TF32")
 
 

@@ -6,7 +6,6 @@ measured: a repetition runs every library once, in turn, so that a busy minute o
 
 import dataclasses
 import pathlib
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,9 +14,8 @@ import tyro
 from benchmarks import machine, results
 from benchmarks.peers import LIBRARIES, Worker, default_cache, find_python
 from benchmarks.results import Result, Side
+from benchmarks.turns import Measurements, run_in_turn, say, train_policies
 from benchmarks.workers.configuration import Configuration
-
-Measurements = dict[str, dict[str, list[Any]]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,10 +69,6 @@ def quick(options: Options) -> Options:
     return dataclasses.replace(options, **changes, policy_seeds=2, slow_policy_seeds=1, episodes=4)
 
 
-def say(message: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {message}", flush=True)
-
-
 def compile_in_turn(options: Options, pythons: dict[str, str]) -> tuple[dict[str, Worker], Measurements]:
     """Compile in fresh processes, in turn; the last process of each side stays for the runs."""
     workers: dict[str, Worker] = {}
@@ -88,33 +82,6 @@ def compile_in_turn(options: Options, pythons: dict[str, str]) -> tuple[dict[str
             if seconds[name][-1] is not None:
                 say(f"compile {repetition + 1}/{options.compilations} {name}: {seconds[name][-1]:.2f} s")
     return workers, {name: {"compile_seconds": values} for name, values in seconds.items()}
-
-
-def run_in_turn(options: Options, workers: dict[str, Worker]) -> Measurements:
-    """Environment steps per second of warm processes, in turn; the first repetition only warms up."""
-    rates: dict[str, list[Any]] = {name: [] for name in workers}
-    for repetition in range(options.repetitions + 1):
-        for name, worker in workers.items():
-            steps = options.steps(name)
-            rate = steps / worker.ask("run", steps=steps, seed=repetition)["seconds"]
-            if repetition:
-                rates[name].append(rate)
-            say(f"run {repetition}/{options.repetitions} {name}: {rate:,.0f} steps/s")
-    return {name: {"steps_per_second": values} for name, values in rates.items()}
-
-
-def train_policies(options: Options, workers: dict[str, Worker]) -> dict[str, list[Any]]:
-    """The layers of each library's trained actors, `[seeds]`."""
-    steps = options.policy_updates * options.configuration.steps_per_update
-    policies: dict[str, list[Any]] = {name: [] for name in workers}
-    for name, worker in workers.items():
-        seeds = options.seeds(name)
-        # One call for all seeds where they are vmapped, one a seed (to show progress) where they are a loop.
-        groups = [[seed] for seed in seeds] if LIBRARIES[name].slow else [seeds] if seeds else []
-        for group in groups:
-            policies[name] += worker.ask("train_policy", steps=steps, seeds=group)["policies"]
-            say(f"trained {name}: {len(policies[name])}/{len(seeds)} policies of {steps:,} steps")
-    return policies
 
 
 def judge(options: Options, policies: dict[str, list[Any]]) -> Measurements:
@@ -161,10 +128,11 @@ def measure(options: Options) -> Result:
     workers, numbers = compile_in_turn(options, pythons)
     try:
         facts = {name: worker.ask("describe") for name, worker in workers.items()}
-        for name, rates in run_in_turn(options, workers).items():
+        for name, rates in run_in_turn("run", workers, options.steps, options.repetitions).items():
             numbers[name] |= rates
         keep(options, make_result(options, given, facts, numbers))
-        policies = train_policies(options, workers)
+        steps = options.policy_updates * options.configuration.steps_per_update
+        policies = train_policies(workers, options.seeds, steps)
     finally:
         for worker in workers.values():
             worker.close()

@@ -10,7 +10,7 @@ from benchmarks.learning import CELLS, FULL, PUBLISHED, Cell, result_name
 from benchmarks.results import Result, quartiles
 from benchmarks.tabular_learning import bound_of
 
-SHOWN = ("python", "jax", "jaxlib", "flax", "optax", "gymnax")
+SHOWN = ("python", "jax", "jaxlib", "flax", "optax", "gymnax", "brax", "craftax", "jumanji", "xminigrid")
 
 
 def render(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -3,6 +3,8 @@
 import math
 from typing import Any, NamedTuple
 
+import optax
+
 from jaxrl import ops
 from jaxrl.engine.names import VARIANTS
 from jaxrl.types import steps_per_update
@@ -54,7 +56,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
     ("recurrent-pqn", "CartPole-v1"): Preset(500_000, dict(num_envs=32, num_epochs=4)),
     ("dqn", "CartPole-v1"): Preset(
         200_000,
-        dict(explore_updates=20.0, num_backup_steps=5, target_rate=0.02, returns=ops.MeanReturns(ops.squared_loss)),
+        dict(explore_updates=20.0, num_backup_steps=5, target_rate=0.02, returns=ops.MeanReturns(optax.l2_loss)),
     ),
     ("rainbow", "CartPole-v1"): Preset(
         200_000, dict(num_backup_steps=5, target_rate=0.02, returns=ops.CategoricalReturns(0.0, 100.0))

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from gymnax.environments import spaces
 
 import jaxrl
 from jaxrl import envs
@@ -14,7 +15,8 @@ class Walls(Wrapper):
     """Catch that forbids to run into a wall, and everything once the ball has come down."""
 
     def observation_space(self, params):
-        raise NotImplementedError
+        mask = spaces.Box(0, 1, (3,), jnp.dtype(bool))
+        return spaces.Dict({"board": self.env.observation_space(params), "action_mask": mask})
 
     def reset_env(self, key, params):
         board, state = self.env.reset_env(key, params)

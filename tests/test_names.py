@@ -43,7 +43,8 @@ for name, kind in ALGORITHMS.items():
     if spaces and not hasattr(kind, "observation_spaces"):
         problem = env["Discrete" if "Discrete" in spaces else "Box"]
         wrapped = envs.wrappers.ClipReward(problem[0], -1.0, 2.0), problem[1]
-        for one in (problem, wrapped):
+        masked = envs.wrappers.MaskActions(problem[0], envs.allowed_actions), problem[1]
+        for one in (problem, wrapped, masked):
             print(json.dumps(describe(kind(*one, **VARIANTS.get(name, {})))))
 """
 
@@ -52,8 +53,9 @@ def test_another_process_describes_the_same_algorithm_alike():
     # An address in memory, say of a function in a field, would forbid every resume.
     command = [sys.executable, "-c", DESCRIBE]
     first, second = (subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2))
-    assert first == second and first.count("\n") >= 24 and "0x" not in first
-    assert "ClipReward(CartPole-v1, {}, {'low': -1.0, 'high': 2.0})" in first
+    assert first == second and first.count("\n") >= 36 and "0x" not in first
+    inside = "{'env': {'name': 'CartPole-v1', 'options': {}}, 'low': -1.0, 'high': 2.0}"
+    assert f"ClipReward({inside})" in first and "'mask': 'jaxrl.envs.tabular:allowed_actions'" in first
 
 
 @pytest.mark.parametrize("name", ["dqn", "rainbow", "discrete-sac"])

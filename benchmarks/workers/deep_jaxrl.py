@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import optax
 
 import jaxrl
 from benchmarks.workers.deep_tasks import Task, read_task
@@ -27,7 +28,7 @@ def make(task: Task) -> Any:
         num_steps=task.num_steps, num_epochs=task.num_epochs, num_minibatches=task.num_minibatches
     )
     if task.algorithm == "dqn":
-        squared = ops.MeanReturns(ops.squared_loss)
+        squared = ops.MeanReturns(optax.l2_loss)
         return jaxrl.DQN(*problem, **replay, returns=squared, max_grad_norm=float("inf"))
     if task.algorithm == "sac":
         return jaxrl.SAC(*problem, **replay)

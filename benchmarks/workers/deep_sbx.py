@@ -4,18 +4,16 @@ What remains different there: DQN is not double and has Huber's loss, and one co
 step whether they explore.
 """
 
-import time
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import sbx  # pyright: ignore[reportMissingImports]
-import torch  # pyright: ignore[reportMissingImports]
 from flax import linen as nn
 from stable_baselines3.common.env_util import make_vec_env  # pyright: ignore[reportMissingImports]
 
 from benchmarks.workers.deep_tasks import Task, read_task
-from benchmarks.workers.protocol import Layers, describe, serve
+from benchmarks.workers.protocol import Layers
+from benchmarks.workers.stable_baselines import serve_stable_baselines
 
 
 def make(task: Task, seed: int) -> Any:
@@ -50,33 +48,10 @@ def actor_layers(task: Task, model: Any) -> Layers:
 
 if __name__ == "__main__":
     work = read_task()
-    model = make(work, 0)
-
-    def learn(model: Any, steps: int) -> float:
-        start = time.perf_counter()
-        model.learn(steps, reset_num_timesteps=False)  # else its random warm-up would begin anew
-        return time.perf_counter() - start
-
-    def compile_first(steps: int) -> dict[str, Any]:
-        del steps
-        learn(model, work.warmup + 10 * work.num_envs)
-        return {"seconds": None}
-
-    def run(steps: int, seed: int) -> dict[str, Any]:
-        del seed
-        return {"seconds": learn(model, steps)}
-
-    def train_policy(steps: int, seeds: list[int]) -> dict[str, Any]:
-        trained = [make(work, seed) for seed in seeds]
-        for each in trained:
-            learn(each, steps)
-        return {"policies": [actor_layers(work, each) for each in trained]}
-
-    packages = ("sbx-rl", "stable-baselines3", "torch", "gymnasium")
-    handlers: dict[str, Callable[..., dict[str, Any]]] = {
-        "describe": lambda: describe(packages, {"torch": torch.get_num_threads()}),
-        "compile": compile_first,
-        "run": run,
-        "train_policy": train_policy,
-    }
-    serve(handlers)
+    serve_stable_baselines(
+        lambda seed: make(work, seed),
+        lambda model: actor_layers(work, model),
+        work.warmup + 10 * work.num_envs,
+        ("sbx-rl", "stable-baselines3", "torch", "gymnasium"),
+        compiles=False,
+    )

@@ -20,7 +20,7 @@ if __name__ == "__main__":
     serve_stable_baselines(
         lambda seed: make_model(PPO, work, seed),
         actor_layers,
-        work,
+        work.steps_per_update,
         ("sbx-rl", "stable-baselines3", "torch", "gymnasium"),
         compiles=True,
     )

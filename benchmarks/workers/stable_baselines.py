@@ -36,7 +36,7 @@ def make_model(algorithm: Any, configuration: Configuration, seed: int, **option
 def serve_stable_baselines(
     make: Callable[[int], Any],
     actor_layers: Callable[[Any], Layers],
-    configuration: Configuration,
+    first_steps: int,
     packages: tuple[str, ...],
     compiles: bool,
 ) -> None:
@@ -45,21 +45,20 @@ def serve_stable_baselines(
     Args:
       make: from a seed to a model.
       actor_layers: from a trained model to the actor's layers.
-      configuration: the work.
+      first_steps: environment steps after which all has been compiled: an update, a replay's random steps included.
       packages: more packages whose versions matter.
-      compiles: whether the first update compiles anything.
+      compiles: whether these compile anything, and one can tell: as many steps more do without it.
     """
     model = make(0)
 
     def learn(model: Any, steps: int) -> float:
-        configuration.updates(steps)
         start = time.perf_counter()
-        model.learn(steps)
+        model.learn(steps, reset_num_timesteps=False)  # else a replay's random steps would begin anew
         return time.perf_counter() - start
 
     def compile_first_update(steps: int) -> dict[str, Any]:
         del steps  # nothing here depends on the length of the run
-        first, second = (learn(model, configuration.steps_per_update) for _ in range(2))
+        first, second = (learn(model, first_steps) for _ in range(2))
         return {"seconds": max(first - second, 0.0) if compiles else None}
 
     def run(steps: int, seed: int) -> dict[str, Any]:

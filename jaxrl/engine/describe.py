@@ -162,10 +162,7 @@ def _unnamed(value: Any) -> str:
         parts = [_unnamed(value.func), *map(repr, value.args), *(f"{k}={v!r}" for k, v in value.keywords.items())]
         return f"partial({', '.join(parts)})"
     if isinstance(value, envs.wrappers.Wrapper):
-        fields = {name: field for name, field in vars(value).items() if name != "env"}
-        inside = envs.origin(value.env)
-        inner = f"{inside[0]}, {inside[1]}" if inside else _unnamed(value.env)
-        return f"{full_name(value)}({inner}, {fields})"
+        return f"{full_name(value)}({ {name: _value(name, field) for name, field in vars(value).items()} })"
     if hasattr(value, "scope") or dataclasses.is_dataclass(value):  # a linen module tells its fields
         return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
     return full_name(value)

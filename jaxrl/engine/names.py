@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
+import optax
 
 from jaxrl import ops
 from jaxrl.algorithms import dp, mc, td
@@ -76,7 +77,7 @@ CHOICES: Mapping[str, Mapping[str, Any]] = {
     "backup": {"max": ops.max_backup, "double": ops.double_backup, "munchausen": ops.munchausen_backup},
     "returns": {
         "mean": ops.MeanReturns(),
-        "mean-squared": ops.MeanReturns(ops.squared_loss),
+        "mean-squared": ops.MeanReturns(optax.l2_loss),
         "categorical": ops.CategoricalReturns(),
         "quantile": ops.QuantileReturns(),
     },

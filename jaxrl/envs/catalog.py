@@ -2,9 +2,10 @@
 
 import dataclasses
 import difflib
+import functools
 import inspect
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import jax
@@ -61,30 +62,9 @@ def make(name: str, **options: Any) -> tuple[Any, Any]:
       >>> env_params.max_steps_in_episode
       50
     """
-    import gymnax
-    from gymnax.registration import _registry
-
-    if ":" in name and name not in environment_names():
-        from jaxrl.envs.adapters import make_from_suite
-
-        limit = {key: value for key, value in options.items() if key == "max_steps_in_episode"}
-        env, env_params = make_from_suite(name, **{key: options[key] for key in options.keys() - limit.keys()})
-        _origins[env] = (name, options)
-        return env, env_params.replace(**limit)
-    if name not in environment_names():
-        raise ValueError(f"env: unknown environment {name!r}; {nearest(name, environment_names())}")
-    signature = inspect.signature(TEXTBOOK.get(name) or _registry[name]).parameters
+    make_one, signature = _maker(name, options)
     constructor = {key: value for key, value in options.items() if key in signature}
-    try:
-        if name in TEXTBOOK:
-            from jaxrl.envs.tabular import TabularEnvironment
-
-            env, env_params = TabularEnvironment(), TEXTBOOK[name](**constructor)
-        else:
-            env, env_params = gymnax.make(name, **constructor)
-    except Exception as error:  # gymnax asserts, or downloads
-        given = " ".join(f"env.{key}={value!r}" for key, value in constructor.items())
-        raise ValueError(f"env: {name} cannot be made {given and f'with {given} '}({error!r})") from error
+    env, env_params = make_one(**constructor)
     changes = {key: value for key, value in options.items() if key not in constructor}
     fields = list(getattr(env_params, "__dataclass_fields__", {}))
     for key in changes:
@@ -98,6 +78,36 @@ def make(name: str, **options: Any) -> tuple[Any, Any]:
             changes[key] = _array_like(key, value, default)
     _origins[env] = (name, options)
     return env, dataclasses.replace(env_params, **changes) if changes else env_params
+
+
+def _maker(name: str, options: Mapping[str, Any]) -> tuple[Callable[..., tuple[Any, Any]], Collection[str]]:
+    """What makes an environment and its parameters, and the names of the options that it takes."""
+    if name in environment_names():
+        from gymnax.registration import _registry
+
+        signature = inspect.signature(TEXTBOOK.get(name) or _registry[name]).parameters
+        return functools.partial(_make_own, name), signature
+    if ":" not in name:
+        raise ValueError(f"env: unknown environment {name!r}; {nearest(name, environment_names())}")
+    from jaxrl.envs.adapters import make_from_suite
+
+    # The suite's own function refuses what it does not know; the time limit alone is kept outside of it.
+    return functools.partial(make_from_suite, name), options.keys() - {"max_steps_in_episode"}
+
+
+def _make_own(name: str, **options: Any) -> tuple[Any, Any]:
+    """A problem of the textbook, or an environment that is registered with gymnax."""
+    import gymnax
+
+    try:
+        if name in TEXTBOOK:
+            from jaxrl.envs.tabular import TabularEnvironment
+
+            return TabularEnvironment(), TEXTBOOK[name](**options)
+        return gymnax.make(name, **options)
+    except Exception as error:  # gymnax asserts, or downloads
+        given = " ".join(f"env.{key}={value!r}" for key, value in options.items())
+        raise ValueError(f"env: {name} cannot be made {given and f'with {given} '}({error!r})") from error
 
 
 def _array_like(key: str, value: Any, default: Any) -> jax.Array:

@@ -13,7 +13,7 @@ from jaxrl.ops.exploration import (
     sample_index,
     sampled_value,
 )
-from jaxrl.ops.losses import clipped_value_loss, huber_loss, policy_gradient_loss, ppo_clip, squared_loss
+from jaxrl.ops.losses import clipped_value_loss, policy_gradient_loss, ppo_clip
 from jaxrl.ops.normalization import (
     RewardScaling,
     RunningStatistics,
@@ -84,7 +84,6 @@ __all__ = [
     "generalized_advantages",
     "gradient_td_update",
     "greedy",
-    "huber_loss",
     "init_episodes",
     "init_reward_scaling",
     "init_statistics",
@@ -112,7 +111,6 @@ __all__ = [
     "scan_minibatches",
     "set_leaves",
     "sgd",
-    "squared_loss",
     "sum_error",
     "table_update",
     "td_target",

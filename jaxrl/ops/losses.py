@@ -82,26 +82,3 @@ def clipped_value_loss(value: jax.Array, old_value: jax.Array, target: jax.Array
     chex.assert_equal_shape([value, old_value, target])
     clipped = old_value + jnp.clip(value - old_value, -clip, clip)
     return 0.5 * jnp.maximum(jnp.square(value - target), jnp.square(clipped - target))
-
-
-def huber_loss(error: jax.Array) -> jax.Array:
-    """Half the square of an error `[...]` up to one, linear beyond.
-
-    Example:
-      >>> huber_loss(jnp.array([0.5, 3.0])).tolist()
-      [0.125, 2.5]
-
-    Source: Huber (1964), Robust Estimation of a Location Parameter; the error clipping of Mnih et al. (2015).
-    """
-    size = jnp.abs(error)
-    return jnp.where(size <= 1.0, 0.5 * jnp.square(error), size - 0.5)
-
-
-def squared_loss(error: jax.Array) -> jax.Array:
-    """Half the square of an error `[...]`. Source: Legendre (1805), the method of least squares.
-
-    Example:
-      >>> squared_loss(jnp.array(2.0)).tolist()
-      2.0
-    """
-    return 0.5 * jnp.square(error)

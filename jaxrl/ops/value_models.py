@@ -10,8 +10,7 @@ import chex
 import flax.struct
 import jax
 import jax.numpy as jnp
-
-from jaxrl.ops.losses import huber_loss
+import optax
 
 
 @flax.struct.dataclass
@@ -19,7 +18,7 @@ class MeanReturns:
     """One output for each action: its value.
 
     Args:
-      error_loss: function of the error `[B]`.
+      error_loss: function of the error `[B]`: `optax.huber_loss`, `optax.l2_loss`.
 
     Example:
       >>> atoms, weights = MeanReturns().atoms(jnp.array([[1.0, 3.0]]), jnp.array([[0.5, 0.5]]))
@@ -30,7 +29,7 @@ class MeanReturns:
     Source: Mnih et al. (2015), Human-level Control through Deep Reinforcement Learning.
     """
 
-    error_loss: Callable[[jax.Array], jax.Array] = flax.struct.field(pytree_node=False, default=huber_loss)
+    error_loss: Callable[[jax.Array], jax.Array] = flax.struct.field(pytree_node=False, default=optax.huber_loss)
 
     @property
     def num_outputs(self) -> int:
@@ -198,4 +197,4 @@ def quantile_loss(prediction: jax.Array, atoms: jax.Array, weights: jax.Array) -
     fraction = (jnp.arange(size) + 0.5) / size
     error = atoms[:, None, :] - prediction[:, :, None]
     side = jnp.abs(fraction[None, :, None] - (error < 0))
-    return (weights[:, None, :] * side * huber_loss(error)).sum((-2, -1))
+    return (weights[:, None, :] * side * optax.huber_loss(error)).sum((-2, -1))

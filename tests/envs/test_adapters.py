@@ -259,3 +259,12 @@ def test_ppo_beats_random_actions_in_the_suite(suite):
     result = suites.measure(suite, suites.Options(suites=(suite,)))
     assert suites.advantage(result) > 3
     assert result.sides["jaxrl"].measurements["seconds"][0] < 15 * 60
+
+
+def test_the_time_limit_of_a_suite_is_a_number(monkeypatch):
+    from jaxrl.envs import adapters
+
+    monkeypatch.setattr(adapters, "make_from_suite", lambda name: (env := STAND_INS["brax"](), env.default_params))
+    assert envs.make("brax:ant", max_steps_in_episode=7)[1].max_steps_in_episode == 7
+    with pytest.raises(ValueError, match=r"env\.max_steps_in_episode='long' must be a number"):
+        envs.make("brax:ant", max_steps_in_episode="long")

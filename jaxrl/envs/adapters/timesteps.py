@@ -1,5 +1,6 @@
 """Environments that give time steps with a discount: Jumanji and XLand-MiniGrid."""
 
+import abc
 import copy
 from typing import Any
 
@@ -29,7 +30,7 @@ class TimeStepParams:
     max_steps_in_episode: int = UNLIMITED
 
 
-class TimeStepEnvironment(environment.Environment):
+class TimeStepEnvironment(environment.Environment, abc.ABC):
     """What the suites share: the last step of an episode has discount zero if it ended, else its time was up.
 
     Args:
@@ -74,11 +75,13 @@ class TimeStepEnvironment(environment.Environment):
         state = TimeStepState(inner, state.time + 1, timestep.last() & ~ended)
         return timestep.observation, state, timestep.reward, timestep.last() & ended, {}
 
+    @abc.abstractmethod
     def _reset(self, key: jax.Array, params: Any) -> tuple[Any, Any]:
-        raise NotImplementedError
+        """A new state of the suite's, and its first time step."""
 
+    @abc.abstractmethod
     def _step(self, inner: Any, action: Any, params: Any) -> tuple[Any, Any]:
-        raise NotImplementedError
+        """The next state of the suite's, and its time step."""
 
 
 class JumanjiEnvironment(TimeStepEnvironment):
