@@ -31,7 +31,7 @@ class Task:
 
 DQN = Task("dqn", "CartPole-v1", "relu", 100_000, 200_000, num_envs=10)
 SAC = Task("sac", "Pendulum-v1", "relu", 10_000, 20_000, 1, batch_size=256, capacity=100_000, target_rate=0.005)
-PQN = Task("pqn", "CartPole-v1", "relu", 122 * 8192, 61 * 8192, 64)
+PQN = Task("pqn", "CartPole-v1", "relu", 61 * 8192, 61 * 8192, 64, num_minibatches=16)  # with 4, neither learns
 PPO = Task("ppo", "Breakout-MinAtar", "tanh", 24 * 8192, 122 * 8192, 64)
 
 TASKS = {
