@@ -28,6 +28,13 @@ def assert_trees_close(actual: Any, expected: Any, tolerance: float = 1e-5) -> N
     jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, rtol=tolerance, atol=tolerance), actual, expected)
 
 
+def assert_parameters_differ(one: Any, other: Any) -> None:
+    """What is random in the parameters of one state (not all of a leaf the same) is other in another one."""
+    for (path, a), (_, b) in zip(*map(jax.tree_util.tree_leaves_with_path, (one, other)), strict=True):
+        if "params" in jax.tree_util.keystr(path) and np.ptp(a) > 0:
+            assert not np.array_equal(a, b), jax.tree_util.keystr(path)
+
+
 def stack(trees: list[Any]) -> Any:
     """Trees of `[...]` as one of `[len(trees), ...]`."""
     return jax.tree.map(lambda *leaves: jax.numpy.stack(leaves), *trees)

@@ -24,7 +24,15 @@ import jaxrl
 from jaxrl import ops
 from jaxrl.algorithms.dp import predecessors
 from jaxrl.engine.train import split_run_key
-from tests.helpers import assert_trees_close, assert_trees_equal, compilations, readme_module, row, stack
+from tests.helpers import (
+    assert_parameters_differ,
+    assert_trees_close,
+    assert_trees_equal,
+    compilations,
+    readme_module,
+    row,
+    stack,
+)
 
 SMALL: dict[str, Any] = {
     "num_envs": 4,
@@ -225,6 +233,19 @@ def test_the_same_seed_agrees_and_seeds_differ(case):
     assert differ(case.run(other, 3)[0], case.after_three[0]) == case.init_draws
 
 
+def test_random_parameters_depend_on_the_seed(case):
+    assert_parameters_differ(init(case.algorithm, 1), case.state)
+
+
+def test_nothing_branches(case):
+    # Under vmap a `lax.cond` runs both of its branches, and copies what only one of them changes.
+    programs = (
+        jax.make_jaxpr(case.algorithm.init)(jax.random.key(0)),
+        jax.make_jaxpr(case.algorithm.update)(case.state, jax.random.key(0)),
+    )
+    assert not any(" cond[" in str(program) for program in programs)
+
+
 def test_the_run_key_matters(case):
     other, _ = jaxrl.run(case.algorithm, case.state, jax.random.key(8), 3, 0)
     assert differ(other, case.after_three[0]) == case.draws
@@ -356,7 +377,7 @@ def test_save_and_resume_equal_no_interruption(case: Case, tmp_path: pathlib.Pat
 def test_it_holds_in_optimized_programs_too():
     # The fast suite compiles without LLVM's costly passes (conftest.py). Bits must be those of users' programs too.
     own = "tests/test_contract.py::test_it_holds_in_optimized_programs_too"
-    names = ("contract", "fit", "sharding", "dp", "td", "traps")
+    names = ("contract", "fit", "sharding", "dp", "td", "traps", "deep_traps", "buffers", "off_policy")
     files = [*(f"tests/test_{name}.py" for name in names), "tests/ops"]
     command = [sys.executable, "-m", "pytest", "-q", "-m", "", "--deselect", own, *files]
     done = subprocess.run(command, cwd=pathlib.Path(__file__).parent.parent, capture_output=True, text=True)

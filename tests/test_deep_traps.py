@@ -14,6 +14,7 @@ from jaxrl import buffers, envs, networks, ops
 from jaxrl.algorithms.pg.ppo import bounded_step
 from jaxrl.types import Transition
 from tests import wrong_deep
+from tests.helpers import assert_parameters_differ
 
 T, N, D = 6, 2, 4
 CELLS = (nn.GRUCell, nn.OptimizedLSTMCell)
@@ -82,6 +83,32 @@ def check_targets_of_a_memory(targets):
     assert np.asarray(steps.truncated).sum() > 8
 
 
+def check_q_lambda_with_a_memory(targets):
+    """λ-returns of CartPole cut after twelve steps, from single steps of the network, across ends of both kinds."""
+    fields = dict(num_envs=4, num_steps=20, num_minibatches=1, hidden_sizes=(8,), discount=0.9, q_lambda=0.8)
+    pqn = jaxrl.RecurrentPQN(*envs.make("CartPole-v1", max_steps_in_episode=12), **fields)
+    state = pqn.init(jax.random.key(0))
+    leaves, tree = jax.tree.flatten(state.params)  # heads begin at zero
+    keys = jax.random.split(jax.random.key(3), len(leaves))
+    params = [x + jax.random.normal(key, x.shape) for x, key in zip(leaves, keys, strict=True)]
+    state = dataclasses.replace(state, params=jax.tree.unflatten(tree, params))
+    state, _ = pqn.rollout(state, jax.random.key(1))  # so that the next one begins within an episode
+    state, batch = pqn.rollout(state, jax.random.key(2))
+    steps, carry, next_values = batch.transition, batch.carry, []
+    for t in range(20):
+        carry = jnp.where(batch.start[t][:, None], 0.0, carry)
+        carry, _ = pqn.model.apply(state.params, carry, steps.obs[t], jnp.zeros(4, bool))
+        next_values.append(pqn.model.apply(state.params, carry, steps.next_obs[t], jnp.zeros(4, bool))[1].max(-1))
+    following, expected = np.asarray(next_values[-1]), np.zeros((20, 4))
+    for t in reversed(range(20)):
+        cut = 0.8 * (1 - steps.done[t])
+        bootstrap = (1 - cut) * next_values[t] + cut * following
+        following = expected[t] = np.asarray(steps.reward[t] + 0.9 * (1 - steps.terminated[t]) * bootstrap)
+    np.testing.assert_allclose(targets(pqn, state, batch), expected, rtol=1e-4, atol=1e-4)
+    assert np.asarray(steps.truncated).any() and np.asarray(steps.terminated).any()
+    assert not np.asarray(batch.start[0]).all(), "a memory goes on from the rollout before"
+
+
 def check_a_stop_is_for_good(step):
     """Divergences of 0, 1 and 0 with a bound of ½: one step of the optimizer, not two."""
     ppo = jaxrl.PPO(*envs.make("CartPole-v1"), target_kl=0.5)
@@ -115,9 +142,11 @@ def check_first_ratio_is_one_with_a_memory(rollout):
 class Table(nn.Module):
     """Action values by the number of the observation."""
 
+    num_actions: int = 2
+
     @nn.compact
     def __call__(self, obs):
-        table = self.param("table", nn.initializers.zeros, (8, 2))
+        table = self.param("table", nn.initializers.zeros, (8, self.num_actions))
         return table[obs.reshape(len(obs), -1)[:, 0].astype(jnp.int32)]
 
 
@@ -154,9 +183,26 @@ def check_q_lambda_by_hand(targets):
     np.testing.assert_allclose(targets(pqn, state, batch), expected)
 
 
-def small_dqn(**options):
+def small_dqn(env="CartPole-v1", **options):
     sizes = dict(num_envs=3, num_steps=2, batch_size=8, capacity=60, warmup=4, hidden_sizes=(4,))
-    return jaxrl.DQN(*envs.make("CartPole-v1"), **(sizes | options))
+    return jaxrl.DQN(*envs.make(env), **(sizes | options))
+
+
+class Still(nn.Module):
+    """An actor of one action for all observations."""
+
+    @nn.compact
+    def __call__(self, obs):
+        return self.param("action", nn.initializers.zeros, (1, 1)) + jnp.zeros((len(obs), 1))
+
+
+class Level(nn.Module):
+    """Two critics that say a number each."""
+
+    @nn.compact
+    def __call__(self, obs, action):
+        del action
+        return self.param("level", nn.initializers.zeros, (2, 1, 1)) + jnp.zeros((2, len(obs), 1))
 
 
 def check_targets_are_of_the_slow_network(targets):
@@ -169,6 +215,51 @@ def check_targets_are_of_the_slow_network(targets):
     )
     atoms, weights = targets(dqn, state, experience, jax.random.key(1), jax.random.key(2))
     np.testing.assert_allclose((atoms * weights).sum(-1), 6.0)
+
+
+def check_importance_undoes_the_priorities(learn):
+    """Four steps of priority 1 and four of 4: a batch of 20, their sum, holds each one as often as its priority says.
+
+    All errors are one. Weighed by 1 and by ¼ they make a gradient of (4 + 16/4) / 20 altogether, not of 20 / 20.
+    """
+    dqn = small_dqn(
+        "MountainCar-v0",
+        network=Table(3),
+        returns=ops.MeanReturns(optax.l2_loss),
+        optimizer=ops.sgd,
+        learning_rate=1.0,
+        max_grad_norm=jnp.inf,
+        discount=0.0,
+        prioritized=True,
+        importance_exponent=1.0,
+        num_envs=1,
+        batch_size=20,
+        warmup=7,
+    )
+    state = dqn.init(jax.random.key(0))
+    replay = buffers.prioritize(state.memory.replay, jnp.arange(7), jnp.array([1.0, 1, 1, 1, 4, 4, 4]))
+    state = dataclasses.replace(state, memory=dataclasses.replace(state.memory, replay=replay))
+    state, batch = dqn.rollout(state, jax.random.key(1))  # a new step has the largest priority
+    new, _ = learn(dqn, state, batch, jax.random.key(2))
+    np.testing.assert_allclose(new.params["params"]["table"].sum(), -8.0 / 20.0, rtol=1e-5)
+
+
+def check_parameters_depend_on_the_seed(init):
+    """What is random in the network of one seed is other in that of another one."""
+    dqn = small_dqn()
+    assert_parameters_differ(init(dqn, jax.random.key(0)), init(dqn, jax.random.key(1)))
+
+
+def check_slow_critics_are_asked(targets):
+    """Critics that say 10 slowly and 20 fast, without noise: r + γ 10."""
+    learner = jaxrl.TD3(*envs.make("Pendulum-v1"), actor=Still(), critics=Level(), target_noise=0.0)
+    level = lambda x: {"params": {"level": jnp.full((2, 1, 1), x)}}  # noqa: E731
+    state = learner.init(jax.random.key(0))
+    params, slow = (state.params | {"critics": level(x)} for x in (20.0, 10.0))
+    state = dataclasses.replace(state, params=params, target_params=slow)
+    some = jnp.zeros((3, 1))
+    experience = buffers.Experience(some, some, jnp.ones(3), jnp.full(3, 0.5), some)
+    np.testing.assert_allclose(targets(learner, state, experience, jax.random.key(1)), 6.0)
 
 
 def check_the_target_network_follows(update):
@@ -203,6 +294,15 @@ def check_steps_end_with_the_episode_and_the_ring(n_step):
     np.testing.assert_allclose(found.reward, [6.0, 100.0])
     np.testing.assert_allclose(found.discounts, [0.25, 0.5])
     np.testing.assert_allclose(found.next_obs, [3.0, 8.0])
+
+
+def check_sequences_end_with_the_episode_and_the_ring(sequence):
+    """Three steps from the first: 1 and 10 count, then its episode is over; from the newest only itself counts."""
+    batch = two_episodes()
+    replay = buffers.add_all(buffers.init_replay(jax.tree.map(lambda x: x[0], batch), 20), batch)
+    steps, counts = sequence(replay, jnp.array([0, 3]), 3)
+    np.testing.assert_array_equal(counts, [[True, True], [True, False], [False, False]])
+    np.testing.assert_array_equal(jnp.where(counts, steps.reward, 0.0), [[1.0, 100.0], [10.0, 0.0], [0.0, 0.0]])
 
 
 def check_the_ring_stays_full(add):
@@ -278,6 +378,42 @@ TRAPS = {
     "Q(λ)": (check_q_lambda_by_hand, jaxrl.PQN.targets, wrong_deep.q_lambda_from_the_wrong_state),
     "Q(λ) at a time limit": (check_q_lambda_by_hand, jaxrl.PQN.targets, wrong_deep.q_lambda_with_done_as_discount),
     "Q(λ) across the reset": (check_q_lambda_by_hand, jaxrl.PQN.targets, wrong_deep.q_lambda_that_leaks),
+    "Q(λ) by the memory before": (
+        check_q_lambda_with_a_memory,
+        jaxrl.RecurrentPQN.targets,
+        wrong_deep.targets_by_the_memory_of_the_step_before,
+    ),
+    "Q(λ) after the reset": (
+        check_q_lambda_with_a_memory,
+        jaxrl.RecurrentPQN.targets,
+        wrong_deep.targets_without_a_memory_of_the_end,
+    ),
+    "Q(λ) with a memory across the reset": (
+        check_q_lambda_with_a_memory,
+        jaxrl.RecurrentPQN.targets,
+        wrong_deep.q_lambda_with_a_memory_that_leaks,
+    ),
+    "Q(λ) with a memory at a time limit": (
+        check_q_lambda_with_a_memory,
+        jaxrl.RecurrentPQN.targets,
+        wrong_deep.q_lambda_with_a_memory_and_done_as_discount,
+    ),
+    "importance": (
+        check_importance_undoes_the_priorities,
+        jaxrl.DQN.learn,
+        wrong_deep.learn_without_importance,
+    ),
+    "parameters of a seed": (
+        check_parameters_depend_on_the_seed,
+        jaxrl.DQN.init,
+        wrong_deep.init_with_parameters_of_one_key,
+    ),
+    "slow critics": (check_slow_critics_are_asked, jaxrl.TD3.targets, wrong_deep.targets_of_fast_critics),
+    "sequences": (
+        check_sequences_end_with_the_episode_and_the_ring,
+        buffers.sequence,
+        wrong_deep.sequence_of_rows,
+    ),
     "what is no step": (
         check_what_is_sampled_is_a_step,
         buffers.sample_rows,

@@ -11,6 +11,7 @@ from gymnax.environments import spaces as gymnax_spaces
 
 import jaxrl
 from jaxrl import buffers, envs, ops
+from tests import wrong_deep
 
 SIZES = dict(num_envs=2, num_steps=2, batch_size=4, capacity=100, warmup=8)
 
@@ -74,14 +75,13 @@ def td3(**options):
 
 def test_td3s_target_is_the_least_of_the_slow_critics_at_the_slow_actors_noisy_action():
     learner, state = td3(target_noise=10.0, target_noise_bound=0.25)
-    # The slow actor says 0.5; noise beyond ± 0.25 is cut, and so is an action beyond 1. Critics: a and 2 a - 1.
-    slow = {"actor": leaves(action=0.5), "critics": leaves(slope=column(1, 2), offset=column(0, -1))}
+    # The slow actor says 0.9; noise beyond ± 0.25 is cut, and so is an action beyond 1. Critics: a and 2 a - 1.
+    slow = {"actor": leaves(action=0.9), "critics": leaves(slope=column(1, 2), offset=column(0, -1))}
     state = dataclasses.replace(state, target_params=slow)
-    target = np.asarray(learner.targets(state, experience(), jax.random.key(1)))
-    least = {round(1 + 0.5 * min(a, 2 * a - 1), 4) for a in (0.25, 0.75)}
-    assert {round(float(x), 3) for x in target} <= least and len(least) == 2
-    still = learner.targets(dataclasses.replace(state), experience(0.0), jax.random.key(1))
-    np.testing.assert_allclose(still, 1.0)
+    target = np.concatenate([learner.targets(state, experience(), jax.random.key(seed)) for seed in range(4)])
+    least = {round(1 + 0.5 * min(a, 2 * a - 1), 3) for a in (0.65, 1.0)}
+    assert {round(float(x), 3) for x in target.ravel()} == least
+    np.testing.assert_allclose(learner.targets(state, experience(0.0), jax.random.key(1)), 1.0)
 
 
 def test_td3_without_noise_and_its_losses():
@@ -141,7 +141,7 @@ def sac(num_critics=2, num_outputs=1, **options):
     return learner, learner.init(jax.random.key(0))
 
 
-def test_sacs_target_is_the_least_critic_less_the_price_of_the_action():
+def check_sacs_target_is_the_least_critic_less_the_price_of_the_action(targets):
     learner, state = sac()
     policy = leaves(mean=0.3, log_std=-1.0)
     slow = leaves(slope=column(1, 2), offset=column(0, -1))
@@ -150,7 +150,7 @@ def test_sacs_target_is_the_least_critic_less_the_price_of_the_action():
     state = dataclasses.replace(state, params=params, target_params=slow)
     action, log_prob = Spread().apply(policy, experience().next_obs).sample_and_log_prob(jax.random.key(1))
     expected = 1 + 0.5 * (np.minimum(action[:, 0], 2 * action[:, 0] - 1) - 0.2 * log_prob)
-    np.testing.assert_allclose(learner.targets(state, experience(), jax.random.key(1))[:, 0], expected, rtol=1e-5)
+    np.testing.assert_allclose(targets(learner, state, experience(), jax.random.key(1))[:, 0], expected, rtol=1e-5)
 
 
 def test_tqc_drops_the_largest_of_all_together():
@@ -190,21 +190,27 @@ def discrete():
     return learner, learner.init(jax.random.key(0))
 
 
-def test_discrete_sacs_target_is_an_expectation():
+def check_discrete_sacs_target_is_an_expectation(targets):
     learner, state = discrete()
     params = {"actor": leaves(row=np.log([0.25, 0.75])), "critics": state.params["critics"]}
     params["log_temperature"] = jnp.log(0.2)
     slow = [leaves(row=[1.0, 4.0]), leaves(row=[2.0, 3.0])]  # the least: 1 and 3
     state = dataclasses.replace(state, params=params, target_params=slow)
     soft = 0.25 * (1 - 0.2 * np.log(0.25)) + 0.75 * (3 - 0.2 * np.log(0.75))
-    np.testing.assert_allclose(
-        learner.targets(
-            state,
-            experience(),
-        ),
-        1 + 0.5 * soft,
-        rtol=1e-5,
-    )
+    np.testing.assert_allclose(targets(learner, state, experience()), 1 + 0.5 * soft, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("check", "kind"),
+    [
+        (check_sacs_target_is_the_least_critic_less_the_price_of_the_action, jaxrl.SAC),
+        (check_discrete_sacs_target_is_an_expectation, jaxrl.DiscreteSAC),
+    ],
+)
+def test_sacs_targets_are_those_of_the_slow_critics(check, kind):
+    check(kind.targets)
+    with pytest.raises(AssertionError):
+        check(wrong_deep.targets_of_fast_critics)
 
 
 def test_discrete_sacs_losses():

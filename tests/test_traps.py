@@ -38,6 +38,21 @@ def check_successor_is_not_the_reset(step):
     np.testing.assert_array_equal(transition.next_obs, -transition.obs)
 
 
+def check_a_last_observation_is_wrapped(wrapper):
+    """A wrapper transforms the true last observation as every other one."""
+    env, env_params = envs.make("MountainCar-v0", max_steps_in_episode=3)
+    act = lambda obs, key: (jnp.zeros(2, jnp.int32), jnp.zeros(2))  # noqa: E731
+    plain, wrapped = (
+        envs.rollout(e, env_params, act, *envs.reset(e, env_params, jax.random.key(0), 2), jax.random.key(1), 7)[2]
+        for e in (env, wrapper(env))
+    )
+    space = env.observation_space(env_params)
+    low, high = np.asarray(space.low), np.asarray(space.high)
+    expected = 2.0 * (np.asarray(plain.next_obs) - low) / (high - low) - 1.0
+    np.testing.assert_allclose(wrapped.next_obs, expected, atol=1e-6)
+    assert plain.truncated.any()
+
+
 def check_no_trace_across_the_reset(advantages):
     """Rewards of the next episode must not reach back, at a termination and at a time limit alike."""
     ends = jnp.array([[False, False], [True, True], [False, False]])
@@ -195,6 +210,11 @@ def small_ppo(problem, **options):
 TRAPS = {
     "time limit": (check_time_limit_bootstraps, ops.generalized_advantages, wrong.done_as_discount),
     "reset successor": (check_successor_is_not_the_reset, envs.step, wrong.step_with_reset_successor),
+    "wrapped successor": (
+        check_a_last_observation_is_wrapped,
+        envs.wrappers.NormalizeObservation,
+        wrong.NormalizeAfterTheReset,
+    ),
     "trace": (
         check_no_trace_across_the_reset,
         ops.generalized_advantages,

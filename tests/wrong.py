@@ -42,6 +42,24 @@ def step_with_reset_successor(env, env_params, keys, obs, env_state, action):
     return next_obs, next_state, transition.replace(next_obs=next_obs)
 
 
+class NormalizeAfterTheReset(envs.wrappers.NormalizeObservation):
+    """What `step` returns is normalized, the last observation beside it is not."""
+
+    def step_env(self, key, state, action, params):
+        return self.env.step_env(key, state, action, params)
+
+    def reset_env(self, key, params):
+        return self.env.reset_env(key, params)
+
+    def step(self, key, state, action, params=None):
+        obs, *rest = super().step(key, state, action, params)
+        return (self._scaled(obs), *rest)
+
+    def reset(self, key, params=None):
+        obs, state = super().reset(key, params)
+        return self._scaled(obs), state
+
+
 def step_that_stores_the_clipped(env, env_params, keys, obs, env_state, action):
     """The action is stored as the environment got it."""
     next_obs, next_state, transition = envs.step(env, env_params, keys, obs, env_state, action)

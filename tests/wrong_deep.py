@@ -12,12 +12,12 @@ from jaxrl.algorithms.pg.ppo import bounded_step
 
 def unroll_reset_one_late(model, params, carry, obs, start):
     """The done of the step before is taken for the start of the step itself, shifted once too often."""
-    return networks.unroll(model, params, carry, obs, jnp.roll(start, 1, axis=0).at[0].set(False))
+    return networks.unroll(model, params, carry, obs, jnp.roll(start, 1, axis=0).at[0].set(start[0]))
 
 
 def unroll_that_never_forgets(model, params, carry, obs, start):
-    """One memory for all episodes."""
-    return networks.unroll(model, params, carry, obs, jnp.zeros_like(start))
+    """One memory for all episodes of a rollout."""
+    return networks.unroll(model, params, carry, obs, start.at[1:].set(False))
 
 
 def rollout_with_done_as_start(algorithm, state, key):
@@ -42,6 +42,33 @@ def targets_of_the_online_network(dqn, state, experience, noise, slow_noise):
     """The slow network is kept, and never asked."""
     state = dataclasses.replace(state, target_params=state.params)
     return dqn.targets(state, experience, noise, slow_noise)
+
+
+def targets_of_fast_critics(learner, state, *rest):
+    """The slow networks are kept, and never asked."""
+    return learner.targets(dataclasses.replace(state, target_params=learner.target_of(state.params)), *rest)
+
+
+def learn_without_importance(dqn, state, batch, key):
+    """Experience is sampled by priority, and weighed as if it were not."""
+    sample = buffers.sample_by_priority
+    alike = lambda replay, key, size: (sample(replay, key, size)[0], jnp.ones(size))  # noqa: E731
+    with mock.patch.object(buffers, "sample_by_priority", alike):
+        return dqn.learn(state, batch, key)
+
+
+def init_with_parameters_of_one_key(dqn, key):
+    """The worlds differ from seed to seed, the networks do not."""
+    state = dqn.init(key)
+    params = dqn.model.init(jax.random.key(0), state.memory.obs)
+    return dataclasses.replace(state, params=params, target_params=params)
+
+
+def sequence_of_rows(replay, row, length):
+    """Rows that follow are taken for steps that follow, and all of them count."""
+    steps, counts = buffers.sequence(replay, row, length)
+    rows = jnp.stack([buffers.following(replay, row, t) for t in range(length)])
+    return steps.replace(obs=replay.obs[rows], reward=replay.reward[rows]), jnp.ones_like(counts)
 
 
 def update_whose_target_fires_by_remainder(dqn, state, key):
@@ -79,23 +106,39 @@ def naive_log_prob(distribution, key):
     return action, normal.log_prob(before) - jnp.log(1.0 - jnp.square(action)).sum(-1)
 
 
-def targets_with_other_memories(ppo, learner, batch, change):
+def targets_with_other_memories(algorithm, learner, batch, change):
     """Those of the true successors are changed."""
     peek = networks.peek
     other = lambda model, params, carries, obs: peek(model, params, jax.tree.map(change, carries), obs)  # noqa: E731
     with mock.patch.object(networks, "peek", other):
-        return ppo.targets(learner, batch)
+        return algorithm.targets(learner, batch)
 
 
-def targets_by_the_memory_of_the_step_before(ppo, learner, batch):
+def targets_by_the_memory_of_the_step_before(algorithm, learner, batch):
     """The memories are shifted: that of a step has not seen its observation."""
     shift = lambda x: jnp.concatenate([jnp.zeros_like(x[:1]), x[:-1]])  # noqa: E731
-    return targets_with_other_memories(ppo, learner, batch, shift)
+    return targets_with_other_memories(algorithm, learner, batch, shift)
 
 
-def targets_without_a_memory_of_the_end(ppo, learner, batch):
+def targets_without_a_memory_of_the_end(algorithm, learner, batch):
     """A true last observation is seen as the first one of an episode."""
-    return targets_with_other_memories(ppo, learner, batch, jnp.zeros_like)
+    return targets_with_other_memories(algorithm, learner, batch, jnp.zeros_like)
+
+
+def q_lambda_with_a_memory_that_leaks(pqn, state, batch):
+    """The trace runs on into the next episode."""
+    returns = ops.lambda_returns
+    leaking = lambda reward, discounts, value, cut: returns(  # noqa: E731
+        reward, discounts, value, jnp.full_like(cut, pqn.q_lambda)
+    )
+    with mock.patch.object(ops, "lambda_returns", leaking):
+        return pqn.targets(state, batch)
+
+
+def q_lambda_with_a_memory_and_done_as_discount(pqn, state, batch):
+    """A time limit is taken for a termination."""
+    steps = batch.transition
+    return pqn.targets(state, dataclasses.replace(batch, transition=steps.replace(terminated=steps.done)))
 
 
 def step_that_goes_on_again(ppo, transform, carry, gradient, kl):
