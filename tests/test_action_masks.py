@@ -133,3 +133,26 @@ def test_learning_knows_the_mask():
     check_the_first_ratio_is_one(jaxrl.PPO.rollout)
     with pytest.raises(AssertionError):
         check_the_first_ratio_is_one(rollout_that_masks_in_acting_only)
+
+
+class NumberMask(Wrapper):
+    """A mask of zeros and ones, as users' own environments have it."""
+
+    def reset_env(self, key, params):
+        obs, state = self.env.reset_env(key, params)
+        return obs | {"action_mask": obs["action_mask"].astype(jnp.float32)}, state
+
+    def step_env(self, key, state, action, params):
+        obs, *rest = self.env.step_env(key, state, action, params)
+        return (obs | {"action_mask": obs["action_mask"].astype(jnp.float32)}, *rest)
+
+
+def test_statistics_leave_a_mask_of_numbers_alone():
+    ppo = learner(normalize_observations=True)
+    ppo = ppo.replace(env=NumberMask(ppo.env))
+    state, _ = jaxrl.train(ppo, jax.random.key(0), 2)
+    state, batch = ppo.rollout(state, jax.random.key(1))
+    obs = jaxrl.ops.flat(batch.obs)
+    policy, _ = ppo.apply(state.params, state, obs)
+    np.testing.assert_array_equal(jnp.isfinite(policy.logits), obs["action_mask"] > 0)
+    assert not jnp.isfinite(policy.logits).all()

@@ -281,8 +281,8 @@ def test_a_critic_without_the_axis_of_outputs_is_refused(make):
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"capacity": 5}, r"capacity=5: num_envs=2 and warmup=8 need at least 16 rows"),
-        ({"capacity": 100, "warmup": 51}, r"capacity=100: num_envs=2 and warmup=51 need at least 102 rows"),
+        ({"capacity": 5}, r"capacity=5: num_envs=2 and warmup=8 need at least 18 rows"),
+        ({"capacity": 100, "warmup": 51}, r"capacity=100: num_envs=2 and warmup=51 need at least 104 rows"),
         ({"target_rate": 0.0}, r"target_rate=0.0 must be in \(0, 1\]"),
     ],
 )

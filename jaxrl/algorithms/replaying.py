@@ -46,7 +46,7 @@ def check_sizes(algorithm: Any) -> None:
     if not all(type(size) is int and size > 0 for size in sizes):
         return
     capacity, num_envs, warmup = sizes
-    least = max(3, warmup) * num_envs
+    least = max(3, warmup + 1) * num_envs  # the observation after the last step has a row too
     if capacity < least:
         raise ValueError(f"capacity={capacity}: num_envs={num_envs} and warmup={warmup} need at least {least} rows")
 

@@ -22,10 +22,11 @@ from jaxrl.ops.normalization import (
     init_statistics,
     normalize,
     scale_rewards,
+    standardized,
     update_statistics,
 )
 from jaxrl.ops.optimizers import adam, annealed, sgd, transform_of
-from jaxrl.ops.q_targets import double_backup, max_backup, munchausen_backup
+from jaxrl.ops.q_targets import double_backup, max_backup, munchausen_backup, taken
 from jaxrl.ops.returns import generalized_advantages, lambda_returns, vtrace
 from jaxrl.ops.shuffling import check_minibatches, flat, minimize, permutation, permute_index, scan_minibatches
 from jaxrl.ops.sum_tree import find_leaves, init_tree, set_leaves
@@ -111,8 +112,10 @@ __all__ = [
     "scan_minibatches",
     "set_leaves",
     "sgd",
+    "standardized",
     "sum_error",
     "table_update",
+    "taken",
     "td_target",
     "td_update",
     "trace_update",

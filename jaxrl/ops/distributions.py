@@ -39,6 +39,11 @@ class Categorical:
         finite = jnp.where(jnp.isfinite(log_probs), log_probs, 0.0)
         return -jnp.sum(jnp.exp(log_probs) * finite, axis=-1)
 
+    def expectation(self, values: jax.Array) -> jax.Array:
+        """Mean `[...]` of values `[..., A]`; that of a masked action counts nothing, whatever it is."""
+        log_probs = jax.nn.log_softmax(self.logits)
+        return jnp.sum(jnp.exp(log_probs) * jnp.where(jnp.isfinite(log_probs), values, 0.0), axis=-1)
+
     def mode(self) -> jax.Array:
         """The most probable action `[...]`, int32."""
         return jnp.argmax(self.logits, axis=-1).astype(jnp.int32)

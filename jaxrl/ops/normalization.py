@@ -100,6 +100,18 @@ def normalize(statistics: RunningStatistics, x: Any, *, clip: float = 10.0) -> A
     return jax.tree.map(scale, x, statistics.mean, statistics.variance)
 
 
+def standardized(x: jax.Array) -> jax.Array:
+    """Numbers `[...]` less their mean, over their standard deviation.
+
+    Example:
+      >>> standardized(jnp.array([1.0, 3.0])).tolist()
+      [-1.0, 1.0]
+
+    Source: Huang et al. (2022), The 37 Implementation Details of Proximal Policy Optimization, detail 7.
+    """
+    return (x - x.mean()) / (x.std() + 1e-8)
+
+
 @flax.struct.dataclass
 class RewardScaling:
     """What `scale_rewards` carries from batch to batch.

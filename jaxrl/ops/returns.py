@@ -41,7 +41,8 @@ def lambda_returns(reward: jax.Array, discounts: jax.Array, next_value: jax.Arra
         return return_, return_
 
     inputs = (reward, discounts, next_value, lambda_)
-    return jax.lax.scan(step, next_value[-1], inputs, reverse=True)[1]
+    inputs = tuple(x.astype(jnp.result_type(*inputs)) for x in inputs)  # a network may be of another precision
+    return jax.lax.scan(step, inputs[2][-1], inputs, reverse=True)[1]
 
 
 def generalized_advantages(

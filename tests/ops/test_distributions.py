@@ -77,3 +77,11 @@ def test_gaussian_samples_have_its_distribution():
     standardized = (np.asarray(samples).ravel() - 0.5) / 3.0
     assert scipy.stats.kstest(standardized, "norm").pvalue > 1e-4
     assert abs(np.corrcoef(samples.T)[0, 1]) < 0.1  # its deviation is 1/√2000 = 0.022
+
+
+def test_an_expectation_knows_no_masked_action():
+    policy = ops.Categorical(jnp.array([0.0, jnp.log(3.0), -jnp.inf]))
+    values = jnp.array([4.0, 8.0, -jnp.inf])
+    np.testing.assert_allclose(policy.expectation(values), 0.25 * 4 + 0.75 * 8, rtol=1e-6)
+    slope = jax.grad(lambda logits: ops.Categorical(logits).expectation(values))(policy.logits)
+    np.testing.assert_allclose(slope, [0.25 * (4 - 7), 0.75 * (8 - 7), 0.0], rtol=1e-5)

@@ -165,3 +165,13 @@ def test_vtrace_on_policy_is_the_lambda_return():
     target, _ = ops.vtrace(reward, value, next_value, jnp.ones((9, 2)), tuple(ends), discount=0.9, trace_lambda=0.7)
     _, expected = ops.generalized_advantages(reward, value, next_value, *ends, discount=0.9, gae_lambda=0.7)
     np.testing.assert_allclose(target, expected, atol=1e-5)
+
+
+def test_a_network_of_another_precision():
+    """Values in bfloat16 and rewards in float32 make returns in float32."""
+    ones = jnp.ones((3, 2))
+    for returns in (
+        ops.lambda_returns(ones, 0.5 * ones, ones.astype(jnp.bfloat16), ones),
+        ops.vtrace(ones, *[ones.astype(jnp.bfloat16)] * 2, ones, (ones > 1, ones > 1), discount=0.5)[0],
+    ):
+        assert returns.dtype == jnp.float32

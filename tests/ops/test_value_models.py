@@ -131,3 +131,9 @@ def test_munchausen_backup_against_the_papers_equation():
         bonus = 0.9 * np.clip(tau * taken, -1, 0)
         expected.append(float(experience().reward[b]) + bonus + float(experience().discounts[b]) * soft)
     np.testing.assert_allclose(backed_up(ops.munchausen_backup), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(B, A), (B, A, Z)])
+def test_what_is_said_about_the_actions_taken(shape):
+    outputs, action = normal(0, *shape), jnp.array([0, 2, 1, 1, 0])
+    np.testing.assert_array_equal(ops.taken(outputs, action), outputs[jnp.arange(B), action])

@@ -161,7 +161,7 @@ class DQN:
 
     def learn(self, state: DQNState, batch: Transition, key: jax.Array) -> tuple[DQNState, Metrics]:
         """Store a batch `[T, N, ...]`, sample experience, and make a gradient step. The key is consumed."""
-        sample_key, noise, target_noise = jax.random.split(key, 3)
+        sample_key, noise, *other_noise = jax.random.split(key, 4)
         memory = replaying.remember(state.memory, batch)
         replay = memory.replay
         if self.prioritized:
@@ -170,12 +170,11 @@ class DQN:
         else:
             row, importance = buffers.sample_rows(replay, sample_key, self.batch_size), jnp.ones(self.batch_size)
         experience = buffers.n_step(replay, row, self.num_backup_steps, self.discount)
-        atoms, weights = self.targets(state, experience, noise, target_noise)
+        atoms, weights = self.targets(state, experience, *other_noise)
 
         def loss(params: Any) -> tuple[jax.Array, jax.Array]:
             outputs = self.model.apply(params, experience.obs, rngs={"noise": noise})
-            taken = outputs[jnp.arange(self.batch_size), experience.action]
-            losses, error = self.returns.loss(taken, atoms, weights)
+            losses, error = self.returns.loss(ops.taken(outputs, experience.action), atoms, weights)
             return (importance * losses).mean(), error
 
         (value, error), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
@@ -192,7 +191,10 @@ class DQN:
     def targets(
         self, state: DQNState, experience: buffers.Experience, noise: jax.Array, target_noise: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
-        """Points r + d z of the returns that follow experience `[B]`, and their weights, `[B, K]` each."""
+        """Points r + d z of the returns that follow experience `[B]`, and their weights, `[B, K]` each.
+
+        The keys are of the noise in the layers of the learning network and of the slow one.
+        """
 
         def online(obs: Any) -> jax.Array:
             return self.q_values(state.params, obs, noise)
@@ -233,5 +235,6 @@ def rainbow(env: Any, env_params: Any, **changes: Any) -> DQN:
       3
 
     Source: Hessel et al. (2018), Rainbow: Combining Improvements in Deep Reinforcement Learning, arXiv:1710.02298.
+    Deviations: those of `DQN`.
     """
     return DQN(env, env_params, **(RAINBOW | changes))

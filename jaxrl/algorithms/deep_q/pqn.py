@@ -155,7 +155,11 @@ class PQN:
     def loss(self, params: Any, minibatch: tuple[Any, jax.Array, jax.Array]) -> tuple[jax.Array, Metrics]:
         """Half the mean squared error, of observations, actions and targets `[B, ...]`, and the metrics."""
         obs, action, target = minibatch
-        q = self.model.apply(params, obs)
-        taken = jnp.where(jax.nn.one_hot(action, q.shape[-1], dtype=bool), q, 0.0).sum(-1)
-        loss = 0.5 * jnp.square(taken - target).mean()
-        return loss, {"loss": loss, "q_value": taken.mean()}
+        return squared_error(self.model.apply(params, obs), action, target)
+
+
+def squared_error(q: jax.Array, action: jax.Array, target: jax.Array) -> tuple[jax.Array, Metrics]:
+    """Half the mean squared error of q `[B, A]` at actions, to targets, `[B]` each, and the metrics."""
+    value = ops.taken(q, action)
+    loss = 0.5 * jnp.square(value - target).mean()
+    return loss, {"loss": loss, "q_value": value.mean()}

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxrl import envs, networks, ops
+from jaxrl.algorithms.deep_q.pqn import squared_error
 from jaxrl.types import Metrics, Sequences, leaf, static
 
 
@@ -21,15 +22,20 @@ class RecurrentPQNState:
     Args:
       params: of the network.
       opt_state: of the optimizer.
-      world: observations, environment states, memory `[N, ...]`, and whether each observation is the first one of its
-        episode, bool `[N]`.
+      obs: `[N, ...]`.
+      env_state: `[N, ...]`.
+      carry: memory `[N, ...]` after the last observation but the current one.
+      start: bool `[N]`, whether the current observation is the first one of an episode.
       episode: statistics of the episodes in progress.
       num_updates: int32 `[]`; schedules read it.
     """
 
     params: Any
     opt_state: Any
-    world: tuple[Any, Any, Any, jax.Array]
+    obs: Any
+    env_state: Any
+    carry: Any
+    start: jax.Array
     episode: ops.EpisodeStatistics
     num_updates: jax.Array
 
@@ -122,7 +128,7 @@ class RecurrentPQN:
         params, num_updates = jax.tree.map(jnp.array, params), jnp.zeros((), jnp.int32)
         opt_state = ops.transform_of(self, num_updates).init(params)
         world = (obs, env_state, carry, start)
-        return RecurrentPQNState(params, opt_state, world, ops.init_episodes(self.num_envs), num_updates)
+        return RecurrentPQNState(params, opt_state, *world, ops.init_episodes(self.num_envs), num_updates)
 
     def initial_memory(self, num_envs: int) -> tuple[Any, jax.Array]:
         """The memory before an episode `[N, ...]`, and that one starts, bool `[N]`."""
@@ -142,9 +148,11 @@ class RecurrentPQN:
             carry, q = self.model.apply(state.params, memory[0], obs, memory[1])
             return ops.sample_index(key, ops.epsilon_greedy(q, epsilon)), jnp.zeros(self.num_envs), carry
 
-        carry = state.world[2]
-        world, batch, start = envs.rollout_with_memory(self.env, self.env_params, act, state.world, key, self.num_steps)
-        return dataclasses.replace(state, world=world), Sequences(batch, start, carry)
+        world = (state.obs, state.env_state, state.carry, state.start)
+        world, batch, starts = envs.rollout_with_memory(self.env, self.env_params, act, world, key, self.num_steps)
+        obs, env_state, carry, start = world
+        new = dataclasses.replace(state, obs=obs, env_state=env_state, carry=carry, start=start)
+        return new, Sequences(batch, starts, state.carry)
 
     def update(self, state: RecurrentPQNState, key: jax.Array) -> tuple[RecurrentPQNState, Metrics]:
         """One rollout and everything learned from it. The key is consumed."""
@@ -181,6 +189,4 @@ class RecurrentPQN:
         sequences, carry = minibatch
         obs, start, action, target = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), sequences)
         _, q = networks.unroll(self.model, params, carry, obs, start)
-        taken = jnp.where(jax.nn.one_hot(action.reshape(-1), q.shape[-1], dtype=bool), q, 0.0).sum(-1)
-        loss = 0.5 * jnp.square(taken - target.reshape(-1)).mean()
-        return loss, {"loss": loss, "q_value": taken.mean()}
+        return squared_error(q, action.reshape(-1), target.reshape(-1))

@@ -56,7 +56,8 @@ class DiscreteSAC:
 
     Source: Christodoulou (2019), Soft Actor-Critic for Discrete Action Settings, arXiv:1910.07207. Deviations: time
     limits bootstrap the true last observation; policy, critics and temperature take their steps from the same
-    parameters, at one learning rate; heads begin at zero; the entropy aimed at is 0.3 log A, not 0.98 log A.
+    parameters, at one learning rate; the temperature's loss is linear in its logarithm; heads begin at zero; the
+    entropy aimed at is 0.3 log A, not 0.98 log A.
     """
 
     env: Any = static()
@@ -114,7 +115,7 @@ class DiscreteSAC:
         memory = replaying.begin(self, memory_key)
         params = self.params
         if params is None:
-            actor, *critics = (self.model.init(key, memory.obs) for key in model_keys)
+            actor, *critics = (self.model.init(model_key, memory.obs) for model_key in model_keys)
             temperature = jnp.log(jnp.asarray(self.temperature, jnp.float32))
             params = {"actor": actor, "critics": critics, "log_temperature": temperature}
         return init_state(self, params, memory)
@@ -157,21 +158,20 @@ class DiscreteSAC:
 
     def targets(self, state: OffPolicyState, experience: buffers.Experience) -> jax.Array:
         """R + d Σ_a π(a|s') (min_c q_c(s', a) - α log π(a|s')) of the target critics `[B]`."""
-        log_prob = jax.nn.log_softmax(self.policy(state.params, experience.next_obs).logits)
+        policy = self.policy(state.params, experience.next_obs)
         q = self.q_values(state.target_params, experience.next_obs).min(0)
-        soft = (jnp.exp(log_prob) * (q - jnp.exp(state.params["log_temperature"]) * log_prob)).sum(-1)
+        soft = policy.expectation(q) + jnp.exp(state.params["log_temperature"]) * policy.entropy()
         return experience.reward + experience.discounts * soft
 
     def loss(self, params: Any, experience: buffers.Experience, target: jax.Array) -> tuple[jax.Array, Metrics]:
         """Losses of critics, policy and temperature, each of its own parameters alone."""
         q = self.q_values(params["critics"], experience.obs)
-        taken = q[:, jnp.arange(len(target)), experience.action]
+        taken = jax.vmap(ops.taken, (0, None))(q, experience.action)
         critic_loss = 0.5 * jnp.square(taken - target[None]).mean(-1).sum()
-        log_prob = jax.nn.log_softmax(self.policy(params, experience.obs).logits)
-        temperature = jnp.exp(params["log_temperature"])
-        cost = jax.lax.stop_gradient(temperature) * log_prob - jax.lax.stop_gradient(q.min(0))
-        actor_loss = (jnp.exp(log_prob) * cost).sum(-1).mean()
-        entropy = -(jnp.exp(log_prob) * log_prob).sum(-1).mean()
+        temperature, policy = jnp.exp(params["log_temperature"]), self.policy(params, experience.obs)
+        entropy = policy.entropy().mean()
+        value = policy.expectation(jax.lax.stop_gradient(q.min(0))).mean()
+        actor_loss = -value - jax.lax.stop_gradient(temperature) * entropy
         shortfall = self.target_entropy * jnp.log(float(self.num_actions)) - entropy
         temperature_loss = -params["log_temperature"] * jax.lax.stop_gradient(shortfall)
         loss = critic_loss + actor_loss + temperature_loss

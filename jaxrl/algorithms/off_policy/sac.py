@@ -23,7 +23,8 @@ class SAC:
 
     An update is `num_steps` times `train_every` steps of N environments and a gradient step. The values that follow are
     those of all target critics together, less the `num_dropped` largest: of two critics of one output that is their
-    minimum; `tqc` gives each of them quantiles.
+    minimum; `tqc` gives each of them quantiles. The actor climbs the least of the critics, or the mean of all their
+    quantiles.
 
     Args:
       env: gymnax environment (six values from `step`).
@@ -50,7 +51,7 @@ class SAC:
       discount: γ, per step.
       temperature: price of a nat of entropy to begin with.
       target_entropy: nats that the price brings the policy to, for each dimension of the action.
-      max_grad_norm: bound of the gradient's global norm.
+      max_grad_norm: bound of the global norm of each part's gradient.
       params: starting point, `{"actor", "critics", "log_temperature"}`; None initializes at random.
 
     Example:
@@ -63,7 +64,8 @@ class SAC:
 
     Source: Haarnoja et al. (2018), Soft Actor-Critic Algorithms and Applications, arXiv:1812.05905. Deviations: time
     limits bootstrap the true last observation; actor, critics and temperature take their steps from the same
-    parameters, at one learning rate; heads begin at zero. The critics see observations flattened.
+    parameters, at one learning rate; the temperature's loss is linear in its logarithm; heads begin at zero. The
+    critics see observations flattened.
     """
 
     env: Any = static()
@@ -220,6 +222,7 @@ def tqc(env: Any, env_params: Any, **changes: Any) -> SAC:
       4
 
     Source: Kuznetsov et al. (2020), Controlling Overestimation Bias with Truncated Mixture of Continuous Distributional
-    Quantile Critics, arXiv:2005.04269.
+    Quantile Critics, arXiv:2005.04269. Deviations: those of `SAC`; two critics; losses are sums over a critic's
+    quantiles, where theirs are means.
     """
     return SAC(env, env_params, **(TQC | changes))

@@ -73,8 +73,13 @@ def restart(algorithm: Any, state: PolicyState, key: jax.Array) -> PolicyState:
 
 
 def seen(state: PolicyState, obs: Any) -> Any:
-    """Raw observations `[..., *shape]` as the network sees them, by the state's statistics."""
-    return obs if state.obs_statistics is None else ops.normalize(state.obs_statistics, obs)
+    """Raw observations `[..., *shape]` as the network sees them, by the state's statistics; a mask stays a mask."""
+    if state.obs_statistics is None:
+        return obs
+    normalized = ops.normalize(state.obs_statistics, obs)
+    if isinstance(obs, dict) and "action_mask" in obs:
+        normalized |= {"action_mask": obs["action_mask"]}
+    return normalized
 
 
 def apply(algorithm: Any, params: Any, state: PolicyState, obs: Any) -> tuple[Any, jax.Array]:

@@ -99,7 +99,7 @@ class RecurrentPPO:
     anneal_updates: float = leaf(jnp.inf, low=0, open_low=True)
     discount: float = leaf(0.99, low=0, high=1)
     gae_lambda: float = leaf(0.95, low=0, high=1)
-    clip: float = leaf(0.2, low=0, open_low=True)
+    clip: float = leaf(0.2, low=0, open_low=True, infinite=True)
     value_clip: float = leaf(jnp.inf, low=0, open_low=True)
     value_coef: float = leaf(0.5, low=0)
     entropy_coef: float = leaf(0.01, low=0)
@@ -204,7 +204,7 @@ class RecurrentPPO:
         flags = (steps.terminated, steps.truncated)
         rates = dict(discount=self.discount, gae_lambda=self.gae_lambda)
         advantage, target = ops.generalized_advantages(steps.reward, value, next_value, *flags, **rates)
-        advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+        advantage = ops.standardized(advantage)
         return PPOBatch(steps, value, advantage, target)
 
     def loss(

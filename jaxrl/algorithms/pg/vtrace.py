@@ -55,8 +55,8 @@ class VTraceActorCritic:
 
     Source: Espeholt et al. (2018), IMPALA: Scalable Distributed Deep-RL with Importance Weighted Actor-Learner
     Architectures, section 4, arXiv:1802.01561. Deviations: synchronous, off policy by repetition; advantages are
-    divided by their root mean square over the minibatch; time limits bootstrap the true last observation; Adam; heads
-    begin at zero.
+    divided by their root mean square over the minibatch; λ is 0.95 by default; time limits bootstrap the true last
+    observation; Adam; heads begin at zero.
     """
 
     env: Any = static()
@@ -159,5 +159,5 @@ class VTraceActorCritic:
             "policy_loss": policy_loss,
             "value_loss": value_loss,
             "entropy": entropy,
-            "largest_ratio": ratio.max(),
+            "ratio": ratio.mean(),
         }
