@@ -243,7 +243,8 @@ def test_nothing_branches(case):
         jax.make_jaxpr(case.algorithm.init)(jax.random.key(0)),
         jax.make_jaxpr(case.algorithm.update)(case.state, jax.random.key(0)),
     )
-    assert not any(" cond[" in str(program) for program in programs)
+    for program in map(str, programs):  # branches by platform, as jnp.eye's, are chosen by the compiler
+        assert program.count(" cond[") == program.count("branches_platforms=(")
 
 
 def test_the_run_key_matters(case):
