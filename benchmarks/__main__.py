@@ -8,6 +8,7 @@ BENCHMARKS = {
     "ppo_vs_peers": "How fast is PPO and how well does it learn, next to rejax, Stable-Baselines3 and SBX?",
     "deep_vs_peers": "How fast are the deep learners, and how well do they learn, next to rejax and SBX?",
     "many_seeds": "How fast are 64 seeds in one program, and what memory does each of them take?",
+    "replay": "What do adding to a replay and sampling from it cost, and does that grow with its capacity?",
     "suites": "Does PPO learn in one environment of each other suite?",
     "dynamic_programming": "How fast are processes solved, next to quantecon and SciPy, and near the memory's limit?",
     "complexity": "What does a sweep cost as a process grows in states and actions?",

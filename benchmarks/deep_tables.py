@@ -1,12 +1,13 @@
 """The tables of the deep learners' comparison and of other suites, from their results."""
 
+import itertools
 import pathlib
 
 import numpy as np
 
-from benchmarks import results, suites
+from benchmarks import replay, results, suites
 from benchmarks.deep_vs_peers import PEERS
-from benchmarks.rendering import device_line, render, spread, with_notes
+from benchmarks.rendering import device_lines, library, render, spread, with_notes
 from benchmarks.results import quartiles
 from benchmarks.workers.deep_tasks import TASKS
 
@@ -14,7 +15,7 @@ from benchmarks.workers.deep_tasks import TASKS
 def deep_table(directory: pathlib.Path) -> str:
     """Speed and returns of deep learners, task by task."""
     header = ("task", "library", "env steps/s", "jaxrl is faster by", "return", "seeds", "command")
-    rows, lines = [], {}
+    rows, measured = [], []
     for name, task in TASKS.items():
         result = results.load(f"deep_vs_peers_{name}", directory)
         what = f"{task.algorithm}, {task.env}" + (", replay of 10⁶" if task.capacity >= 1_000_000 else "")
@@ -22,32 +23,35 @@ def deep_table(directory: pathlib.Path) -> str:
             command = f"`python -m benchmarks.deep_vs_peers --tasks {name}`"
             rows += [[what, side, "not measured", "–", "–", "–", command] for side in ("jaxrl", *PEERS[name])]
             continue
-        lines[device_line(result)] = None
+        measured.append(result)
         ours = result.sides["jaxrl"].measurements["steps_per_second"]
-        for side, library in result.sides.items():
-            numbers = library.measurements
+        for side in result.sides:
+            numbers = result.sides[side].measurements
             pairs = zip(ours, numbers["steps_per_second"], strict=True)
             returns = [float(np.mean(seed)) for seed in numbers.get("policy_returns", [])]
             ratio = "1" if side == "jaxrl" else f"{quartiles([a / b for a, b in pairs])[1]:.2f}×"
             speed = spread(numbers["steps_per_second"], ",.0f")
-            rows.append([what, side, speed, ratio, spread(returns, ".1f"), str(len(returns)), f"`{result.command}`"])
+            judged = [spread(returns, ".1f"), str(len(returns))]
+            rows.append([what, library(result, side), speed, ratio, *judged, f"`{result.command}`"])
     note = (
         "Median [quartiles] of paired repetitions, A B A B; the same work for each environment step. Return: greedy "
         "episodes in the same environment after the same number of steps, one judge for all; SBX, which takes minutes "
-        "for a seed, has fewer. What could not be made equal stands at the top of the workers."
+        "for a seed, has fewer. With a replay of 10⁶ no policies are judged: it is the first task with a larger ring."
     )
-    return with_notes(render(header, rows), *([note] if lines else []), *lines)
+    return with_notes(render(header, rows), *([note] if measured else []), *device_lines(measured))
 
 
 def seeds_table(directory: pathlib.Path) -> str:
     """Many seeds in one program."""
-    header = ("learner", "seeds", "steps/s of all", "of one seed alone", "memory of a seed, MB", "command")
+    header = ("learner", "seeds", "steps/s of all", "of one seed alone", "fit / vmap", "state, MB a seed", "command")
     result = results.load("many_seeds", directory)
     if result is None:
-        return render(header, [["not measured", *["–"] * 4, "`python -m benchmarks.many_seeds`"]])
+        return render(header, [["not measured", *["–"] * 5, "`python -m benchmarks.many_seeds`"]])
     rows = []
     for name, side in result.sides.items():
         numbers = side.measurements
+        pairs = zip(numbers["steps/s together"], numbers["steps/s in fit"], strict=True)
+        ratio = f"{quartiles([a / b for a, b in pairs])[1]:.2f}"
         for kind in ("together", "in fit"):
             rows.append(
                 [
@@ -55,28 +59,50 @@ def seeds_table(directory: pathlib.Path) -> str:
                     str(result.configuration["seeds"]),
                     spread(numbers[f"steps/s {kind}"], ",.0f"),
                     spread(numbers["steps/s alone"], ",.0f"),
+                    "1" if kind == "together" else ratio,
                     f"{numbers['bytes of a seed'][0] / 1e6:.2f}",
                     f"`{result.command}`",
                 ]
             )
-    return with_notes(render(header, rows), "Median [quartiles]. Memory: of the state.", device_line(result))
+    note = "Median [quartiles]. fit / vmap: time of the same steps, median of paired ratios; bar: at most 1.2."
+    return with_notes(render(header, rows), note, *device_lines([result]))
+
+
+def replay_table(directory: pathlib.Path) -> str:
+    """What replay costs, by its capacity."""
+    header = ("replay", "capacity", "µs a call", "relative to the smallest", "command")
+    result = results.load("replay", directory)
+    if result is None:
+        return render(header, [["not measured", *["–"] * 3, "`python -m benchmarks.replay`"]])
+    numbers, sizes, rows = next(iter(result.sides.values())).measurements, result.configuration, []
+    for kind, capacity in itertools.product(replay.KINDS, sizes["capacities"]):
+        here, smallest = numbers[f"{kind}, {capacity}"], numbers[f"{kind}, {min(sizes['capacities'])}"]
+        ratio = quartiles([a / b for a, b in zip(here, smallest, strict=True)])[1]
+        rows.append([kind, f"{capacity:,}", spread(here, ".1f"), f"{ratio:.2f}", f"`{result.command}`"])
+    note = (
+        f"Median [quartiles]. A call adds a step of {sizes['num_envs']} environments and samples and reads "
+        f"{sizes['batch_size']} steps of {sizes['observation'][0]} numbers each; by priority it also sets theirs anew, "
+        "in a tree whose depth is the logarithm of the capacity. Relative: median of paired ratios, A B A B; what "
+        "does not fit into the caches takes longer to read."
+    )
+    return with_notes(render(header, rows), note, *device_lines([result]))
 
 
 def suites_table(directory: pathlib.Path) -> str:
     """PPO in other suites."""
     header = ("environment", "steps", "return", "random actions", "difference, standard errors", "minutes", "command")
-    rows, lines = [], {}
+    rows, measured = [], []
     for name, cell in suites.CELLS.items():
         result = results.load(f"suites_{name}", directory)
         command = f"`python -m benchmarks.suites --suites {name}`"
         if result is None:
             rows.append([cell.env, f"{cell.steps:,}", "not measured", "–", "–", "–", command])
             continue
-        lines[device_line(result)] = None
+        measured.append(result)
         numbers = next(iter(result.sides.values())).measurements
         means = [f"{np.mean(numbers[key]):.2f}" for key in ("returns", "random_returns")]
         minutes = f"{numbers['seconds'][0] / 60:.1f}"
         steps, apart = f"{result.configuration['steps']:,}", f"{suites.advantage(result):.0f}"
         rows.append([cell.env, steps, *means, apart, minutes, f"`{result.command}`"])
     note = "PPO, one seed; means over whole episodes (cut after 1000 or 2000 steps), and what it took to learn."
-    return with_notes(render(header, rows), *([note] if lines else []), *lines)
+    return with_notes(render(header, rows), *([note] if measured else []), *device_lines(measured))

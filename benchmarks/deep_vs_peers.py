@@ -5,6 +5,7 @@ their own, which stay warm while the others are measured: a repetition runs ever
 """
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -34,17 +35,19 @@ class Options:
     tasks: tuple[str, ...] = tuple(TASKS)
     repetitions: int = 5
     """Runs of each side after one warm-up."""
-    policy_seeds: int = 10
-    """Seeds whose policies are judged; 0 judges none. SBX, which takes minutes for each, gets 3."""
+    policy_seeds: int | None = None
+    """Seeds whose policies are judged; 0 judges none. The default is the task's own: 10, and 0 of dqn-large, which is
+    dqn with a larger ring. SBX, which takes minutes for each, gets 3 at most."""
     episodes: int = 100
     """Episodes that the judge plays with each policy."""
     cache: pathlib.Path | None = None
     """Where environments of peers are kept; the default is jaxrl-benchmarks in the user's cache directory."""
     results: pathlib.Path = results.RESULTS
 
-    def seeds(self, name: str) -> list[int]:
+    def seeds(self, task: Task, side: str) -> list[int]:
         """Seeds of a library whose policies are judged."""
-        return list(range(min(self.policy_seeds, 3) if LIBRARIES[f"deep {name}"].slow else self.policy_seeds))
+        seeds = task.policy_seeds if self.policy_seeds is None else self.policy_seeds
+        return list(range(min(seeds, 3) if LIBRARIES[f"deep {side}"].slow else seeds))
 
 
 def measure(name: str, options: Options) -> Result:
@@ -61,7 +64,7 @@ def measure(name: str, options: Options) -> Result:
         for side in sides:
             numbers[side]["compile_seconds"] = [seconds[side]]
         results.save(make_result(options, name, facts, numbers), options.results)  # the policies take longest
-        trained = train_policies(workers, options.seeds, task.policy_steps)
+        trained = train_policies(workers, functools.partial(options.seeds, task), task.policy_steps)
     finally:
         for worker in workers.values():
             worker.close()
@@ -69,16 +72,22 @@ def measure(name: str, options: Options) -> Result:
     return make_result(options, name, facts, numbers)
 
 
+def configuration(name: str) -> dict[str, Any]:
+    """What a result says of its task; how many seeds were judged, its returns show."""
+    task = dataclasses.asdict(TASKS[name])
+    del task["policy_seeds"]
+    return task | {"hidden_sizes": list(task["hidden_sizes"]), "task": name}
+
+
 def make_result(options: Options, name: str, facts: dict[str, Any], numbers: dict[str, Any]) -> Result:
     """What is known so far."""
-    task = TASKS[name]
     return Result(
         name=f"deep_vs_peers_{name}",
         command=results.command_line(
             "benchmarks.deep_vs_peers", dataclasses.replace(options, tasks=(name,)), omit=("cache", "results")
         ),
         device=machine.device(),
-        configuration=dataclasses.asdict(task) | {"hidden_sizes": list(task.hidden_sizes), "task": name},
+        configuration=configuration(name),
         sides={side: Side(**facts[side], measurements=numbers[side]) for side in numbers},
         **machine.provenance(),
     )

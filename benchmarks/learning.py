@@ -7,6 +7,7 @@ seed's score is the mean of its last ten evaluations, so that a lucky last one c
 import dataclasses
 import math
 import pathlib
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -71,19 +72,30 @@ FULL = {
 }
 """What takes an accelerator: `--full`."""
 
-PUBLISHED = {"CartPole-v1": 500.0, "Acrobot-v1": -80.0, "Pendulum-v1": -130.0, "MountainCar-v0": -118.0}
-"""Returns of the best policies that gymnax gives with its environments, trained by PPO and by evolution strategies."""
+PUBLISHED = {
+    "CartPole-v1": 500.0,
+    "Acrobot-v1": -80.0,
+    "Pendulum-v1": -130.0,
+    "MountainCar-v0": -118.0,
+    "MemoryChain-bsuite": 0.1,
+    "Breakout-MinAtar": 28.0,
+    "Asterix-MinAtar": 15.0,
+    "Freeway-MinAtar": 58.0,
+    "SpaceInvaders-MinAtar": 131.0,
+}
+"""Returns that the README of gymnax 1.0.1 gives: the best policies by PPO or evolution strategies, of other budgets."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
     """Train over seeds and evaluate; writes benchmarks/results/learning_ALGORITHM_ENV.json."""
 
-    algorithm: str = "ppo"
+    algorithm: str | None = None
+    """The default is all."""
     envs: tuple[str, ...] = ()
     """The default is all that the algorithm has."""
     seeds: int | None = None
-    """The default is the cell's own, 10 or 5."""
+    """The default is the cell's own: 10, 5 or 3."""
     steps: int | None = None
     """Environment steps of each seed; the default is the cell's own."""
     full: bool = False
@@ -95,39 +107,60 @@ def result_name(algorithm: str, env: str) -> str:
     return f"learning_{algorithm}_{env.replace(':', '-')}"
 
 
-def make_algorithm(name: str, env: str, steps: int) -> tuple[Any, dict[str, Any]]:
-    """The algorithm with its preset for a run of `steps` in an environment, and the fields that differ."""
-    import jaxrl
+def make_algorithm(name: str, problem: tuple[Any, Any], env: str, steps: int) -> tuple[Any, dict[str, Any], int]:
+    """The algorithm with its preset, the fields that differ, and the updates between evaluations.
+
+    Args:
+      name: of the algorithm.
+      problem: the environment and its parameters; only training needs them.
+      env: the environment's name, for the preset.
+      steps: environment steps at most, a replay's first ones included: rounded down to whole updates between
+        evaluations, over which the learning rate falls.
+    """
     from jaxrl import presets
     from jaxrl.engine.names import ALGORITHMS
 
     _, fields, anneal = presets.preset(name, env)
-    algorithm = ALGORITHMS[name](*jaxrl.envs.make(env), **fields)
+    algorithm = ALGORITHMS[name](*problem, **fields)
+    every = (steps - warmup_steps(algorithm)) // (EVALUATIONS * algorithm.steps_per_update)
+    if not every:
+        raise SystemExit(f"{env}: {steps:,} steps are fewer than {EVALUATIONS} updates, one for each evaluation")
     if anneal:
-        algorithm = presets.annealed(algorithm, steps)
-        fields = fields | {"anneal_updates": algorithm.anneal_updates}
-    return algorithm, fields
+        changes = {"anneal_updates": float(every * EVALUATIONS)}
+        algorithm, fields = algorithm.replace(**changes), fields | changes
+    return algorithm, fields, every
 
 
-def measure(env: str, options: Options) -> Result:
-    """Train and evaluate all seeds of one environment."""
+def configuration(name: str, env: str, options: Options) -> dict[str, Any]:
+    """What a cell's result says of its run."""
+    cell = cells(options)[name, env]
+    algorithm, fields, every = make_algorithm(name, (None, None), env, options.steps or cell.steps)
+    return {
+        "env": env,
+        "algorithm": name,
+        "steps": warmup_steps(algorithm) + every * EVALUATIONS * algorithm.steps_per_update,
+        "seeds": options.seeds or cell.seeds,
+        "threshold": cell.threshold if math.isfinite(cell.threshold) else None,
+        "preset": {field: plain(field, value) for field, value in fields.items()},
+    }
+
+
+def measure(name: str, env: str, options: Options) -> Result:
+    """Train and evaluate all seeds of an algorithm in an environment."""
     import jax
 
     import jaxrl
 
-    cell = cells(options)[options.algorithm, env]
-    seeds, steps = options.seeds or cell.seeds, options.steps or cell.steps
-    algorithm, fields = make_algorithm(options.algorithm, env, steps)
-    # Rounded down to whole periods between evaluations: never more steps than promised, a replay's first ones included.
-    first = warmup_steps(algorithm)
-    every = (steps - first) // (EVALUATIONS * algorithm.steps_per_update)
-    if not every:
-        raise SystemExit(f"{env}: {steps:,} steps are fewer than {EVALUATIONS} updates, one for each evaluation")
+    settings = configuration(name, env, options)
+    seeds = settings["seeds"]
+    algorithm, _, every = make_algorithm(name, jaxrl.envs.make(env), env, settings["steps"])
     keys = jax.random.split(jax.random.key(0), seeds)
+    wall, cpu = time.perf_counter(), time.process_time()
     fitted = jaxrl.fit(algorithm, keys, every * EVALUATIONS, evaluate_every=every)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     returns = np.asarray(fitted.evaluations["return"], dtype=np.float64).reshape(-1, seeds)
     assert len(returns) == EVALUATIONS, f"fit evaluated {len(returns)} times"
-    evaluated_steps = first + np.asarray(fitted.evaluations["update"]) * algorithm.steps_per_update
+    evaluated_steps = np.asarray(fitted.evaluations["update"]) * algorithm.steps_per_update + warmup_steps(algorithm)
     measurements = {
         "evaluation_steps": evaluated_steps.tolist(),
         "evaluation_returns": results.finite_or_null(returns.T),
@@ -136,22 +169,15 @@ def measure(env: str, options: Options) -> Result:
         "training_returns": results.finite_or_null(training_curve(fitted.metrics, every)),
         "steps_per_second": [float(fitted.steps_per_second)],
         "compile_seconds": [float(fitted.compile_seconds)],
+        "wall_seconds": [wall],  # of everything: training, evaluation and compilation, by all threads
+        "cpu_seconds": [cpu],
     }
-    configuration = {
-        "env": env,
-        "algorithm": options.algorithm,
-        "steps": first + every * EVALUATIONS * algorithm.steps_per_update,
-        "seeds": seeds,
-        "threshold": cell.threshold if math.isfinite(cell.threshold) else None,
-        "preset": {name: _plain(value) for name, value in fields.items()},
-    }
+    named = dataclasses.replace(options, algorithm=name, envs=(env,))
     return Result(
-        name=result_name(options.algorithm, env),
-        command=results.command_line(
-            "benchmarks.learning", dataclasses.replace(options, envs=(env,)), omit=("results",)
-        ),
+        name=result_name(name, env),
+        command=results.command_line("benchmarks.learning", named, omit=("results",)),
         device=machine.device(),
-        configuration=configuration,
+        configuration=settings,
         sides={"jaxrl": Side(machine.versions(), machine.variables(), {}, measurements)},
         **machine.provenance(),
     )
@@ -179,28 +205,38 @@ def training_curve(metrics: dict[str, Any], every: int) -> np.ndarray:
     return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
 
 
-def _plain(value: Any) -> Any:
-    """A preset's value as JSON: finite numbers, strings and lists of them stay, everything else is named."""
+def plain(field: str, value: Any) -> Any:
+    """A field's value as JSON: finite numbers, strings and lists of them stay, everything else is named."""
+    from jaxrl.engine.names import CHOICES, full_name, name_of
+
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    if value is None or isinstance(value, str | int) or (isinstance(value, float) and np.isfinite(value)):
-        return value
-    return getattr(value, "__name__", repr(value))
+        return [plain(field, item) for item in value]
+    if value is None or isinstance(value, str | int | float):
+        return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+    return name_of(value, CHOICES.get(field, {})) or full_name(value)
+
+
+def chosen(options: Options) -> list[tuple[str, str]]:
+    """Algorithms and environments of the options; SystemExit where there is no such cell."""
+    name, envs = options.algorithm, options.envs
+    found = [cell for cell in cells(options) if name in (None, cell[0]) and (not envs or cell[1] in envs)]
+    unknown = set(envs) - {env for _, env in found}
+    if unknown or not found:
+        there = ", ".join(map(" on ".join, cells(options)))
+        what = f"{name or 'any algorithm'} on {', '.join(sorted(unknown)) or 'anything'}"
+        raise SystemExit(f"no cell for {what}; there are: {there}")
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = tyro.cli(Options, args=arguments, prog="python -m benchmarks.learning")
-    known = [env for algorithm, env in cells(options) if algorithm == options.algorithm]
-    unknown = [env for env in options.envs if env not in known]
-    if unknown or not known:
-        there = ", ".join(map(" on ".join, cells(options)))
-        raise SystemExit(f"no cell for {options.algorithm} on {', '.join(unknown) or 'anything'}; there are: {there}")
-    for env in options.envs or known:
-        result = measure(env, options)
-        scores = result.sides["jaxrl"].measurements["last_10_mean"]
-        low, middle, high = results.quartiles(scores)
-        bar = cells(options)[options.algorithm, env].threshold
-        print(f"{env}: {middle:.1f} [{low:.1f}, {high:.1f}], threshold {bar:g}", flush=True)
+    for name, env in chosen(options):
+        result = measure(name, env, options)
+        numbers = result.sides["jaxrl"].measurements
+        low, middle, high = results.quartiles(numbers["last_10_mean"])
+        bar, minutes = cells(options)[name, env].threshold, numbers["cpu_seconds"][0] / 60
+        reached = f"{middle:.1f} [{low:.1f}, {high:.1f}], threshold {bar:g}"
+        print(f"{name} on {env}: {reached}, {minutes:.1f} CPU-minutes", flush=True)
         print(f"wrote {results.save(result, options.results).name}", flush=True)
 
 

@@ -1,6 +1,7 @@
 """How fast are 64 seeds in one program, and what memory does each of them take?
 
-`jax.vmap(train)` of all seeds, `fit` of all seeds without evaluations, and one seed alone, in turn after a warm-up.
+`jax.vmap(train)` of all seeds, `fit` of all seeds without evaluations, and one seed alone, in turn after a warm-up:
+regions of two seconds at least, in which one call follows the other.
 """
 
 import dataclasses
@@ -17,8 +18,9 @@ from benchmarks.results import Result, Side
 LEARNERS: dict[str, tuple[str, dict[str, Any], int]] = {
     "PPO": ("PPO", {"num_envs": 16, "num_steps": 64}, 20),
     "DQN": ("DQN", {"num_envs": 10, "num_steps": 100}, 10),
+    "Rainbow": ("rainbow", {"num_envs": 10, "num_steps": 100, "capacity": 50_000}, 4),
 }
-"""Class, fields and updates of a repetition, on CartPole-v1."""
+"""Name in `jaxrl`, fields and updates of a call, on CartPole-v1."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +29,9 @@ class Options:
 
     seeds: int = 64
     repetitions: int = 5
-    """After one warm-up."""
+    """Regions of each, after one warm-up."""
+    region: float = 2.0
+    """Seconds of a region at least."""
     results: pathlib.Path = results.RESULTS
 
 
@@ -54,6 +58,17 @@ def programs(name: str, options: Options) -> tuple[Any, dict[str, Callable[[int]
     return learner, timed, {"together": steps * options.seeds, "in fit": steps * options.seeds, "alone": steps}
 
 
+def steps_per_second(run: Callable[[int], Any], steps: int, repetition: int, region: float) -> float:
+    """Of calls one after the other, for so many seconds at least."""
+    import jax
+
+    start, calls = time.perf_counter(), 0
+    while (spent := time.perf_counter() - start) < region:
+        jax.block_until_ready(run(repetition))
+        calls += 1
+    return calls * steps / spent
+
+
 def measure(options: Options) -> Result:
     """Time everything in turn."""
     import jax
@@ -64,10 +79,11 @@ def measure(options: Options) -> Result:
         numbers: dict[str, list[float]] = {f"steps/s {what}": [] for what in timed}
         for repetition in range(options.repetitions + 1):
             for what, run in timed.items():
-                start = time.perf_counter()
-                jax.block_until_ready(run(repetition))
-                if repetition:
-                    numbers[f"steps/s {what}"].append(steps[what] / (time.perf_counter() - start))
+                if not repetition:
+                    jax.block_until_ready(run(0))  # the warm-up, which compiles
+                    continue
+                rate = steps_per_second(run, steps[what], repetition, options.region)
+                numbers[f"steps/s {what}"].append(rate)
         state = jax.eval_shape(learner.init, jax.random.key(0))
         numbers["bytes of a seed"] = [float(sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state)))]
         measured[name] = Side(machine.versions(), machine.variables(), {}, numbers)
@@ -75,7 +91,7 @@ def measure(options: Options) -> Result:
         name="many_seeds",
         command=results.command_line("benchmarks.many_seeds", options, omit=("results",)),
         device=machine.device(),
-        configuration={"seeds": options.seeds, "env": "CartPole-v1"}
+        configuration={"seeds": options.seeds, "env": "CartPole-v1", "region": options.region}
         | {name: {"fields": fields, "updates": updates} for name, (_, fields, updates) in LEARNERS.items()},
         sides=measured,
         **machine.provenance(),

@@ -1,12 +1,9 @@
 """Results as Markdown tables, one function a table."""
 
-import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from benchmarks import results
-from benchmarks.learning import CELLS, FULL, PUBLISHED, Cell, result_name
 from benchmarks.results import Result, quartiles
 from benchmarks.tabular_learning import bound_of
 
@@ -34,53 +31,35 @@ def spread(values: Sequence[float | None], form: str) -> str:
     return f"{middle:{form}} [{low:{form}}, {high:{form}}]{without}"
 
 
-def device_line(result: Result) -> str:
-    """What a table was measured on."""
-    device, versions = result.device, next(iter(result.sides.values())).versions
-    what = "" if device.platform == "cpu" else f"{device.count} × {device.kind}, "
-    packages = ", ".join(f"{name} {versions[name]}" for name in SHOWN if name in versions)
-    code = f"commit {result.commit[:7]}{' with changes' if result.dirty else ''}"
-    return (
-        f"{what}{device.cores} cores of {device.cpu}, {device.memory_gib:g} GiB; {packages}; "
-        f"{code}, {result.timestamp[:10]}."
-    )
+def device_lines(measured: Sequence[Result]) -> list[str]:
+    """What a table was measured on: a line for each device, with all versions and commits there were."""
+    groups: dict[str, list[Result]] = {}
+    for result in measured:
+        device = result.device
+        what = "" if device.platform == "cpu" else f"{device.count} × {device.kind}, "
+        text = f"{what}{device.cores} cores of {device.cpu}, {device.memory_gib:g} GiB"
+        groups.setdefault(text, []).append(result)
+    return [f"{device}; {_packages(group)}; {_commits(group)}." for device, group in groups.items()]
 
 
-def learning_table(directory: pathlib.Path, cells: Mapping[tuple[str, str], Cell] = CELLS) -> str:
-    """Learning: one row a cell, the measured ones from their results."""
-    found = {cell: results.load(result_name(*cell), directory) for cell in cells}
-    header = ("algorithm", "environment", "steps", "seeds", "return", "bar", "published", "steps/s", "command")
-    rows = [learning_row(*cell, cells[cell], result) for cell, result in found.items()]
-    lines = dict.fromkeys(device_line(result) for result in found.values() if result)
-    note = (
-        "Return: median over seeds [quartiles] of the mean of a seed's last 10 of 20 evaluations, 16 greedy "
-        "episodes each. Steps: of each seed, a replay's random ones included; steps/s: of all seeds together, without "
-        "compilation. Published: the best policy that gymnax gives with the environment, and by how much ours is below."
-    )
-    return with_notes(render(header, rows), *([note] if lines else []), *lines)
+def _packages(group: Sequence[Result]) -> str:
+    versions = [next(iter(result.sides.values())).versions for result in group]
+    found = {name: dict.fromkeys(each[name] for each in versions if name in each) for name in SHOWN}
+    return ", ".join(f"{name} {' or '.join(there)}" for name, there in found.items() if there)
 
 
-def learning_row(algorithm: str, env: str, cell: Cell, result: Result | None) -> list[str]:
-    bar = f"< {cell.threshold:g}, it cannot" if cell.fails else f"≥ {cell.threshold:g}"
-    bar = bar if np.isfinite(cell.threshold) else "–"
-    full = " --full" if (algorithm, env) in FULL else ""
-    command = f"`python -m benchmarks.learning --algorithm {algorithm} --envs {env}{full}`"
-    published = f"{PUBLISHED[env]:g}" if env in PUBLISHED else "–"
-    if result is None:
-        return [algorithm, env, f"{cell.steps:,}", str(cell.seeds), "not measured", bar, published, "–", command]
-    numbers = next(iter(result.sides.values())).measurements
-    below = PUBLISHED.get(env, -np.inf) - quartiles(numbers["last_10_mean"])[1]
-    return [
-        algorithm,
-        env,
-        f"{result.configuration['steps']:,}",
-        str(len(numbers["last_10_mean"])),
-        spread(numbers["last_10_mean"], ".1f"),
-        bar,
-        published + (f", {below:.1f} below" if below > 0.05 else ""),
-        f"{quartiles(numbers['steps_per_second'])[1]:,.0f}",
-        f"`{result.command}`",
-    ]
+def _commits(group: Sequence[Result]) -> str:
+    codes = dict.fromkeys(f"{result.commit[:7]}{' with changes' if result.dirty else ''}" for result in group)
+    days = sorted({result.timestamp[:10] for result in group})
+    return f"commit{'s' if len(codes) > 1 else ''} {', '.join(codes)}, {' and '.join(days)}"
+
+
+def library(result: Result, side: str) -> str:
+    """A side's package and version, and those of its environments."""
+    versions = result.sides[side].versions
+    package = {"sb3": "stable-baselines3", "sbx": "sbx-rl"}.get(side, side)
+    names = [name for name in (package, "gymnax", "gymnasium") if name in versions]
+    return ", ".join(f"{name} {versions[name]}" for name in names) if package in versions else package
 
 
 def peers_table(result: Result | None) -> str:
@@ -98,17 +77,15 @@ def peers_table(result: Result | None) -> str:
         f"{' or '.join(map(str, sorted(seeds))) or 'no'} seeds, "
         f"after {result.configuration['policy_steps']:,} steps."
     )
-    return with_notes(render(header, rows), note, device_line(result))
+    return with_notes(render(header, rows), note, *device_lines([result]))
 
 
 def peer_row(result: Result, name: str) -> list[str]:
     numbers, ours = result.sides[name].measurements, result.sides["jaxrl"].measurements
     pairs = zip(ours["steps_per_second"], numbers["steps_per_second"], strict=True)
-    package = {"sb3": "stable-baselines3", "sbx": "sbx-rl"}.get(name, name)
-    label = f"{package} {result.sides[name].versions.get(package, '')}".strip()
     returns = [float(np.mean(seed)) for seed in numbers.get("policy_returns", [])]
     return [
-        label,
+        library(result, name),
         spread(numbers["steps_per_second"], ",.0f"),
         "1" if name == "jaxrl" else f"{quartiles([a / b for a, b in pairs])[1]:.2f}×",
         spread(numbers["compile_seconds"], ".2f"),
@@ -138,15 +115,16 @@ def tabular_table(result: Result | None) -> str:
             ]
         )
     seeds = len(next(iter(result.sides.values())).measurements["scores"])
-    note = (
-        f"Median over {seeds} seeds [quartiles], by linear solves, no rollouts. Control: loss of the greedy policy "
-        "relative to the best value, averaged over the starts. Prediction: RMS error over all states relative to the "
-        "range of values. Baird's example: projected Bellman error relative to that of the book's first weights; "
-        "semi-gradient TD must diverge. Monte Carlo, ε-soft: without slipping; on the slipping lake the policy that is "
-        "greedy for the best ε-soft values, ε ≥ 0.1, loses 1.76% exactly, whoever learns it. "
-        "Steps: of each seed; steps/s: of all seeds together."
+    notes = (
+        f"Median over {seeds} seeds [quartiles], by linear solves, no rollouts. Steps: of each seed; steps/s: of all.",
+        "Control: loss of the greedy policy relative to the best value, averaged over the starts.",
+        "Prediction: RMS error over all states relative to the range of values.",
+        "Baird's example: projected Bellman error relative to that of the book's first weights; semi-gradient TD must "
+        "diverge.",
+        "Monte Carlo, ε-soft: without slipping; on the slipping lake the policy that is greedy for the best ε-soft "
+        "values, ε ≥ 0.1, loses 1.76% exactly, whoever learns it.",
     )
-    return with_notes(render(header, rows), note, device_line(result))
+    return with_notes(render(header, rows), *notes, *device_lines([result]))
 
 
 def solvers_table(result: Result | None) -> str:
@@ -176,7 +154,7 @@ def solvers_table(result: Result | None) -> str:
             f"sweeps in {huge['seconds']:.0f} s to an interval of {huge['width']:.1e}, {huge['peak'] / 1e9:.1f} GB at "
             "the peak."
         )
-    return with_notes(render(header, rows), note, device_line(result))
+    return with_notes(render(header, rows), note, *device_lines([result]))
 
 
 def complexity_table(result: Result | None) -> str:
@@ -189,7 +167,7 @@ def complexity_table(result: Result | None) -> str:
         sizes = numbers[f"{name}: sizes"]
         slope = f"{numbers[f'{name}: slope'][0]:.2f}"
         rows.append([name, f"{sizes[0]:,} to {sizes[-1]:,}", slope, expected, f"`{result.command}`"])
-    return with_notes(render(header, rows), device_line(result))
+    return with_notes(render(header, rows), *device_lines([result]))
 
 
 def runs_table(result: Result | None) -> str:
@@ -216,4 +194,4 @@ def runs_table(result: Result | None) -> str:
         "rounding in one of the two programs; from the first tie that falls otherwise on such runs part. Where that "
         "instruction is kept from LLVM (XLA_FLAGS=--xla_cpu_max_isa=AVX) every bit is equal."
     )
-    return with_notes(render(header, rows), note, device_line(result))
+    return with_notes(render(header, rows), note, *device_lines([result]))

@@ -11,17 +11,18 @@ from collections.abc import Callable, Sequence
 
 import tyro
 
-from benchmarks import deep_tables, rendering, results
+from benchmarks import deep_tables, learning_tables, rendering, results
 from benchmarks.learning import FULL
 
 MARKERS = re.compile(r"(<!-- table:(\w+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 
 TABLES: dict[str, Callable[[pathlib.Path], str]] = {
-    "learning": rendering.learning_table,
-    "learning_full": lambda directory: rendering.learning_table(directory, FULL),
+    "learning": learning_tables.learning_table,
+    "learning_full": lambda directory: learning_tables.learning_table(directory, FULL),
     "suites": deep_tables.suites_table,
     "deep_vs_peers": deep_tables.deep_table,
     "many_seeds": deep_tables.seeds_table,
+    "replay": deep_tables.replay_table,
     "tabular_learning": lambda directory: rendering.tabular_table(results.load("tabular_learning", directory)),
     "dynamic_programming": lambda directory: rendering.solvers_table(results.load("dynamic_programming", directory)),
     "complexity": lambda directory: rendering.complexity_table(results.load("complexity", directory)),

@@ -5,19 +5,36 @@ import importlib
 import json
 import math
 import sys
+import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from benchmarks import __main__ as listing
-from benchmarks import evaluator, learning, machine, peers, ppo_vs_peers, rendering, results, tables
+from benchmarks import (
+    deep_tables,
+    deep_vs_peers,
+    evaluator,
+    learning,
+    learning_tables,
+    machine,
+    many_seeds,
+    peers,
+    ppo_vs_peers,
+    rendering,
+    replay,
+    results,
+    tables,
+)
 from benchmarks.results import Device, Result, Side
 from benchmarks.tabular_rows import rows
 from benchmarks.workers import deep_jaxrl, jaxrl_ppo
 from benchmarks.workers.configuration import Configuration
 from benchmarks.workers.deep_tasks import TASKS
+from jaxrl import ops
 
 DEVICE = Device(platform="cpu", kind="cpu", count=1, cores=2, cpu="Some CPU", memory_gib=8.0)
 TINY = Configuration(num_envs=4, num_steps=8, num_minibatches=2, hidden_sizes=(8, 8))
@@ -136,9 +153,75 @@ def test_a_table_without_results_says_not_measured(tmp_path):
 
 def test_the_table_of_learning_counts_seeds_without_a_score(tmp_path):
     name = learning.result_name("ppo", "CartPole-v1")
-    results.save(make_result(name, last_10_mean=[480.0, 490.0, None]), tmp_path)
-    row = next(line for line in rendering.learning_table(tmp_path).splitlines() if line.startswith("| ppo | CartPole"))
-    assert "| 491,520 | 3 | 485.0 [482.5, 487.5] (1 of 3 missing) | ≥ 475 | 500, 15.0 below | 400 |" in row
+    results.save(make_result(name, last_10_mean=[480.0, 490.0, None], cpu_seconds=[90.0]), tmp_path)
+    table = learning_tables.learning_table(tmp_path)
+    row = next(line for line in table.splitlines() if line.startswith("| ppo | CartPole"))
+    assert "| 491,520 | 3 | 485.0 [482.5, 487.5] (1 of 3 missing) | ≥ 475 | 500, 15.0 below | 1.5 |" in row
+    assert "no cell above 30 CPU-minutes" in table
+
+
+def test_a_cell_that_takes_too_long_is_named(tmp_path):
+    # 31 minutes are 1860 seconds.
+    result = make_result(learning.result_name("dqn", "CartPole-v1"), last_10_mean=[480.0], cpu_seconds=[1860.0])
+    result = dataclasses.replace(result, configuration={"algorithm": "dqn", "env": "CartPole-v1", "steps": 10})
+    results.save(result, tmp_path)
+    assert "dqn on CartPole-v1 above 30 CPU-minutes" in learning_tables.learning_table(tmp_path)
+
+
+def test_what_a_table_was_measured_on_is_one_line_a_device():
+    first, second = make_result(), dataclasses.replace(make_result(), commit="fedcba98")
+    third = dataclasses.replace(second, device=dataclasses.replace(DEVICE, cores=4))
+    side = first.sides["jaxrl"]
+    newer = dataclasses.replace(side, versions=side.versions | {"jax": "0.11.0", "brax": "0.14.2"})
+    lines = rendering.device_lines([first, dataclasses.replace(second, sides={"jaxrl": newer}), third])
+    assert lines == [
+        "2 cores of Some CPU, 8 GiB; python 3.11.0, jax 0.10.2 or 0.11.0, brax 0.14.2; "
+        "commits 0123456, fedcba9, 2026-01-02.",
+        "4 cores of Some CPU, 8 GiB; python 3.11.0, jax 0.10.2; commit fedcba9, 2026-01-02.",
+    ]
+
+
+def test_a_cell_anneals_over_the_updates_that_it_makes():
+    # PPO on CartPole-v1: 16 · 64 = 1024 steps an update; 20 evaluations, 24 updates apart: 480 · 1024 steps ≤ 500,000.
+    found = learning.configuration("ppo", "CartPole-v1", learning.Options())
+    assert (found["steps"], found["preset"]["anneal_updates"]) == (480 * 1024, 480.0)
+    # DQN: 10 · 100 = 1000 steps an update after 1000 random ones: 9 updates apart.
+    found = learning.configuration("dqn", "CartPole-v1", learning.Options())
+    assert (found["steps"], found["preset"]["anneal_updates"]) == (181_000, 180.0)
+    with pytest.raises(SystemExit, match="fewer than 20 updates"):
+        learning.configuration("ppo", "CartPole-v1", learning.Options(steps=19 * 1024))
+
+
+def test_a_preset_is_written_by_names():
+    assert learning.plain("returns", ops.MeanReturns(optax.l2_loss)) == "mean-squared"
+    assert learning.plain("returns", ops.CategoricalReturns(0.0, 50.0)) == "categorical(0.0, 50.0, 51)"
+    assert learning.plain("backup", ops.max_backup) == "max"
+    assert learning.plain("hidden_sizes", (64, 64)) == [64, 64]
+    assert learning.plain("max_grad_norm", math.inf) == "inf"
+
+
+def test_without_an_algorithm_every_cell_is_run():
+    assert learning.chosen(learning.Options()) == list(learning.CELLS)
+    assert learning.chosen(learning.Options(full=True)) == list(learning.FULL)
+    ppo = [cell for cell in learning.CELLS if cell[0] == "ppo"]
+    assert learning.chosen(learning.Options(algorithm="ppo")) == ppo
+    assert learning.chosen(learning.Options("ppo", ("Acrobot-v1",))) == [("ppo", "Acrobot-v1")]
+    with pytest.raises(SystemExit, match="no cell for sac on CartPole-v1; there are: reinforce on"):
+        learning.chosen(learning.Options("sac", ("CartPole-v1", "Pendulum-v1")))
+
+
+def test_a_cell_of_learning_is_measured_whole(tmp_path):
+    options = learning.Options("ppo", ("CartPole-v1",), seeds=2, steps=20 * 1024, results=tmp_path)
+    learning.main(
+        ["--algorithm", "ppo", "--envs", "CartPole-v1", "--seeds", "2", "--steps", "20480", "--results", str(tmp_path)]
+    )
+    result = results.load("learning_ppo_CartPole-v1", tmp_path)
+    assert result.configuration == learning.configuration("ppo", "CartPole-v1", options)
+    assert result.command == "python -m benchmarks.learning --algorithm ppo --envs CartPole-v1 --seeds 2 --steps 20480"
+    numbers = result.sides["jaxrl"].measurements
+    assert np.shape(numbers["evaluation_returns"]) == (2, learning.EVALUATIONS)
+    assert numbers["wall_seconds"][0] > numbers["compile_seconds"][0]
+    assert numbers["cpu_seconds"][0] > 0
 
 
 def test_check_fails_on_a_table_that_differs(tmp_path):
@@ -212,6 +295,61 @@ def test_the_worker_of_jaxrl_answers_until_it_dies():
     finally:
         worker.close()
     assert [np.shape(layer["kernel"]) for layer in policies[0]] == [(4, 8), (8, 8), (8, 2)]
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_runs_of_a_task_are_whole_numbers_of_updates(name):
+    task = TASKS[name]
+    learner = deep_jaxrl.make(task)
+    for steps in (task.steps, task.policy_steps):
+        updates = deep_jaxrl.updates_of(task, learner, steps)
+        first = learner.warmup * learner.num_envs if hasattr(learner, "warmup") else 0
+        assert first + updates * learner.steps_per_update == steps
+
+
+def test_who_is_judged():
+    options = deep_vs_peers.Options()
+    assert options.seeds(TASKS["dqn"], "rejax") == list(range(10))
+    assert options.seeds(TASKS["dqn"], "sbx") == [0, 1, 2]  # minutes for each
+    assert options.seeds(TASKS["dqn-large"], "rejax") == []
+    assert dataclasses.replace(options, policy_seeds=2).seeds(TASKS["dqn-large"], "rejax") == [0, 1]
+
+
+def test_the_table_of_replay_is_relative_to_the_smallest(tmp_path):
+    replay.main(
+        [*"--capacities 40 80 --num-envs 2 --batch-size 4 --calls 6 --repetitions 2 --results".split(), str(tmp_path)]
+    )
+    result = results.load("replay", tmp_path)
+    assert result.command.endswith("--capacities 40 80 --num-envs 2 --batch-size 4 --calls 6 --repetitions 2")
+    numbers = result.sides["jaxrl"].measurements
+    assert [len(values) for values in numbers.values()] == [2] * 4
+    # 30/10 = 3 and 20/20 = 1: their median is 2.
+    numbers |= {"uniform, 40": [10.0, 20.0], "uniform, 80": [30.0, 20.0]}
+    results.save(result, tmp_path)
+    rows = deep_tables.replay_table(tmp_path).splitlines()
+    assert rows[2].startswith("| uniform | 40 | 15.0 [12.5, 17.5] | 1.00 |")
+    assert rows[3].startswith("| uniform | 80 | 25.0 [22.5, 27.5] | 2.00 |")
+
+
+def test_the_table_of_seeds_gives_paired_ratios(tmp_path):
+    # 300/200 = 1.5, 400/400 = 1, 600/500 = 1.2.
+    speeds = {"steps/s together": [300.0, 400.0, 600.0], "steps/s in fit": [200.0, 400.0, 500.0]}
+    numbers = speeds | {"steps/s alone": [100.0], "bytes of a seed": [2e6]}
+    result = make_result("many_seeds")
+    side = dataclasses.replace(result.sides["jaxrl"], measurements=numbers)
+    results.save(dataclasses.replace(result, configuration={"seeds": 64}, sides={"PPO": side}), tmp_path)
+    rows = deep_tables.seeds_table(tmp_path).splitlines()
+    assert "| 400 [350, 500] | 100 [100, 100] | 1 | 2.00 |" in rows[2]
+    assert "| 400 [300, 450] | 100 [100, 100] | 1.20 | 2.00 |" in rows[3]
+
+
+def test_a_region_lasts_as_long_as_it_should():
+    # Each call takes 20 ms at least: a region of 50 ms holds at most three, at 5 / 0.02 = 250 steps a second at most.
+    calls = []
+    rate = many_seeds.steps_per_second(lambda seed: (calls.append(seed), time.sleep(0.02)), 5, 7, region=0.05)
+    assert set(calls) == {7}
+    assert 1 <= len(calls) <= 3
+    assert 0 < rate <= 250
 
 
 def test_everything_listed_can_be_run():

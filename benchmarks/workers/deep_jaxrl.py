@@ -31,7 +31,7 @@ def make(task: Task) -> Any:
         squared = ops.MeanReturns(optax.l2_loss)
         return jaxrl.DQN(*problem, **replay, returns=squared, max_grad_norm=float("inf"))
     if task.algorithm == "sac":
-        return jaxrl.SAC(*problem, **replay)
+        return jaxrl.SAC(*problem, **replay, num_steps=32)  # which divides the steps after the warm-up
     if task.algorithm == "pqn":
         return jaxrl.PQN(*problem, **batch, hidden_sizes=task.hidden_sizes, q_lambda=0.9)
     num_actions = problem[0].action_space(problem[1]).n  # a flat image, as there, not our convolution
@@ -66,15 +66,21 @@ def actor_layers(task: Task) -> Callable[[Any], Layers]:
     return convert
 
 
+def updates_of(task: Task, learner: Any, steps: int) -> int:
+    """Updates of a run of so many environment steps, the random ones at the beginning included."""
+    first = task.warmup if hasattr(learner, "warmup") else 0
+    updates, rest = divmod(steps - first, learner.steps_per_update)
+    assert not rest, f"{steps} steps are no whole number of updates"
+    return updates
+
+
 if __name__ == "__main__":
     work = read_task()
     learner = make(work)
 
     def make_train(steps: int) -> Callable[[jax.Array], Any]:
-        # The random steps at the beginning count, and ε falls over a tenth of the run, as with the others.
-        first = work.warmup if hasattr(learner, "warmup") else 0
-        updates, rest = divmod(steps - first, learner.steps_per_update)
-        assert not rest, f"{steps} steps are no whole number of updates"
+        updates = updates_of(work, learner, steps)
+        # ε falls over a tenth of the run, as with the others.
         falling = hasattr(learner, "explore_updates")
         run = learner.replace(explore_updates=0.1 * updates) if falling else learner
         return lambda key: jaxrl.train(run, key, updates)

@@ -1,0 +1,69 @@
+"""The tables of learning, from their results."""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from benchmarks import results
+from benchmarks.learning import CELLS, FULL, PUBLISHED, Cell, result_name
+from benchmarks.rendering import device_lines, render, spread, with_notes
+from benchmarks.results import Result, quartiles
+
+CPU_MINUTES = 30
+"""What a cell of the learning table takes at most."""
+
+
+def learning_table(directory: pathlib.Path, cells: Mapping[tuple[str, str], Cell] = CELLS) -> str:
+    """Learning: one row a cell, the measured ones from their results."""
+    found = {cell: results.load(result_name(*cell), directory) for cell in cells}
+    header = ("algorithm", "environment", "steps", "seeds", "return", "bar", "published", "CPU-minutes", "command")
+    rows = [learning_row(*cell, cells[cell], result) for cell, result in found.items()]
+    measured = [result for result in found.values() if result]
+    note = (
+        "Return: median over seeds [quartiles] of the mean of a seed's last 10 of 20 evaluations, 16 greedy "
+        "episodes each. Steps: of each seed, a replay's random ones included. Published: the best policy that gymnax "
+        "gives with the environment, after a number of steps of its own, and by how much ours is below. CPU-minutes: "
+        "of all seeds together, with evaluation and compilation" + _longest(measured)
+    )
+    return with_notes(render(header, rows), *([note] if measured else []), *device_lines(measured))
+
+
+def cpu_minutes(result: Result) -> float | None:
+    """Of a cell; None where nobody measured them."""
+    seconds = next(iter(result.sides.values())).measurements.get("cpu_seconds")
+    return seconds[0] / 60 if seconds else None
+
+
+def _longest(measured: Sequence[Result]) -> str:
+    """The end of the sentence: whether a cell takes longer than it should."""
+    minutes = [cpu_minutes(result) for result in measured]
+    if None in minutes:
+        return "."
+    above = [each.configuration for each, spent in zip(measured, minutes, strict=True) if (spent or 0) > CPU_MINUTES]
+    names = ", ".join(f"{each['algorithm']} on {each['env']}" for each in above) or "no cell"
+    return f"; {names} above {CPU_MINUTES} CPU-minutes."
+
+
+def learning_row(algorithm: str, env: str, cell: Cell, result: Result | None) -> list[str]:
+    bar = f"< {cell.threshold:g}, it cannot" if cell.fails else f"≥ {cell.threshold:g}"
+    bar = bar if np.isfinite(cell.threshold) else "–"
+    full = " --full" if (algorithm, env) in FULL else ""
+    command = f"`python -m benchmarks.learning --algorithm {algorithm} --envs {env}{full}`"
+    published = f"{PUBLISHED[env]:g}" if env in PUBLISHED else "–"
+    if result is None:
+        return [algorithm, env, f"{cell.steps:,}", str(cell.seeds), "not measured", bar, published, "–", command]
+    numbers = next(iter(result.sides.values())).measurements
+    minutes = cpu_minutes(result)
+    below = PUBLISHED.get(env, -np.inf) - quartiles(numbers["last_10_mean"])[1]
+    return [
+        algorithm,
+        env,
+        f"{result.configuration['steps']:,}",
+        str(len(numbers["last_10_mean"])),
+        spread(numbers["last_10_mean"], ".1f"),
+        bar,
+        published + (f", {below:.1f} below" if below > 0.05 else ""),
+        "–" if minutes is None else f"{minutes:.1f}",
+        f"`{result.command}`",
+    ]
