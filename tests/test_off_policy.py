@@ -11,6 +11,7 @@ from gymnax.environments import spaces as gymnax_spaces
 
 import jaxrl
 from jaxrl import buffers, envs, ops
+from jaxrl.algorithms import replaying
 from tests import wrong_deep
 
 SIZES = dict(num_envs=2, num_steps=2, batch_size=4, capacity=100, warmup=8)
@@ -133,6 +134,22 @@ def test_target_networks_follow_once(name):
 def test_targets_that_follow_at_each_gradient_step_are_found():
     with pytest.raises(AssertionError):
         check_target_networks_follow_once(learn_that_follows_at_each_step, "td3")
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_learning_by_hand_counts_as_updates_do(name):
+    """Two calls of `learn` are one update: ε has fallen, the learning rate too."""
+    learner = LEARNERS[name](**SIZES, hidden_sizes=(8,), anneal_updates=2.0, learning_rate=0.5, optimizer=ops.sgd)
+    state, after_one = learner.init(jax.random.key(0)), None
+    for call in range(4):
+        state, batch = learner.rollout(state, jax.random.key(2 * call))
+        state, _ = learner.learn(state, batch, jax.random.key(2 * call + 1))
+        after_one = state if call == 1 else after_one
+    assert int(replaying.num_updates(learner, after_one)) == 1 and int(replaying.num_updates(learner, state)) == 2
+    stopped, batch = learner.rollout(state, jax.random.key(8))
+    stopped, _ = learner.learn(stopped, batch, jax.random.key(9))
+    jax.tree.map(np.testing.assert_array_equal, stopped.params, state.params)  # the rate has fallen to zero
+    assert state.num_learned == jaxrl.train(learner, jax.random.key(0), 2)[0].num_learned
 
 
 def sac(num_critics=2, num_outputs=1, **options):

@@ -75,7 +75,7 @@ def update_whose_target_fires_by_remainder(dqn, state, key):
     """The target network is copied when the count of steps, which goes up by N, is a multiple of a period."""
     before = state.target_params
     state, metrics = dqn.update(state, key)
-    steps = state.num_updates * dqn.steps_per_update
+    steps = state.num_learned * dqn.num_envs
     fires = steps % 5 == 0  # with three environments and two steps: at every fifth update only
     target = jax.tree.map(lambda new, old: jnp.where(fires, new, old), state.params, before)
     return dataclasses.replace(state, target_params=target), metrics

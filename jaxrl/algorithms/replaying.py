@@ -79,6 +79,11 @@ def remember(memory: Memory, batch: Transition) -> Memory:
     return dataclasses.replace(memory, replay=buffers.add_all(memory.replay, batch))
 
 
+def num_updates(algorithm: Any, state: Any) -> jax.Array:
+    """Whole updates that a state has behind it, int32 `[]`: `learn` by hand counts as in `update`."""
+    return state.num_learned // algorithm.num_steps
+
+
 def update(algorithm: Any, state: Any, key: jax.Array) -> tuple[Any, Metrics]:
     """`num_steps` times `rollout` and `learn`. The key is consumed.
 
@@ -95,5 +100,5 @@ def update(algorithm: Any, state: Any, key: jax.Array) -> tuple[Any, Metrics]:
     reward, done = (x.reshape(-1, algorithm.num_envs) for x in (reward, done))
     episode, metrics = ops.episode_metrics(state.memory.episode, reward, done)
     memory = dataclasses.replace(state.memory, episode=episode)
-    state = dataclasses.replace(state, memory=memory, num_updates=state.num_updates + 1)
+    state = dataclasses.replace(state, memory=memory)
     return state, metrics | jax.tree.map(jnp.mean, losses)

@@ -23,7 +23,7 @@ class DQNState:
     target_params: Any
     opt_state: Any
     memory: replaying.Memory
-    num_updates: jax.Array  # int32 []; schedules read it
+    num_learned: jax.Array  # int32 []; calls of `learn`, which schedules count
 
 
 @flax.struct.dataclass
@@ -136,9 +136,9 @@ class DQN:
         memory_key, params_key = jax.random.split(key)
         memory = replaying.begin(self, memory_key, self.prioritized)
         params = self.model.init(params_key, memory.obs) if self.params is None else self.params
-        params, num_updates = jax.tree.map(jnp.array, params), jnp.zeros((), jnp.int32)
-        opt_state = ops.transform_of(self, num_updates).init(params)
-        return DQNState(params, jax.tree.map(jnp.array, params), opt_state, memory, num_updates)
+        params, num_learned = jax.tree.map(jnp.array, params), jnp.zeros((), jnp.int32)
+        opt_state = ops.transform_of(self, num_learned).init(params)
+        return DQNState(params, jax.tree.map(jnp.array, params), opt_state, memory, num_learned)
 
     def act(self, state: DQNState, obs: Any, key: jax.Array) -> jax.Array:
         """The best actions `[B]` of observations `[B, ...]`, for evaluation, without noise."""
@@ -147,7 +147,7 @@ class DQN:
     def explore(self, state: DQNState, obs: Any, key: jax.Array) -> tuple[jax.Array, jax.Array]:
         """ε-greedy actions for observations `[N, ...]`; their log-probabilities are not needed. The key is consumed."""
         noise, action_key = jax.random.split(key)
-        epsilon = ops.falling_epsilon(self.epsilon, state.num_updates, self.explore_updates)
+        epsilon = ops.falling_epsilon(self.epsilon, replaying.num_updates(self, state), self.explore_updates)
         policy = ops.epsilon_greedy(self.q_values(state.params, obs, noise), epsilon)
         return ops.sample_index(action_key, policy), jnp.zeros(len(policy))
 
@@ -181,11 +181,11 @@ class DQN:
         if self.prioritized:
             replay = buffers.prioritize(replay, row, (error + 1e-6) ** self.priority_exponent)
             memory = dataclasses.replace(memory, replay=replay)
-        transform = ops.transform_of(self, state.num_updates)
+        transform = ops.transform_of(self, replaying.num_updates(self, state))
         updates, opt_state = transform.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         target_params = optax.incremental_update(params, state.target_params, self.target_rate)
-        state = DQNState(params, target_params, opt_state, memory, state.num_updates)
+        state = DQNState(params, target_params, opt_state, memory, state.num_learned + 1)
         return state, {"loss": value, "error": error.mean()}
 
     def targets(

@@ -20,7 +20,7 @@ class OffPolicyState:
     target_params: Any
     opt_state: Any  # by the same names
     memory: replaying.Memory
-    num_updates: jax.Array  # int32 []; schedules read it
+    num_learned: jax.Array  # int32 []; calls of `learn`, which schedules count
 
 
 def begin(algorithm: Any, key: jax.Array, others: dict[str, Any]) -> OffPolicyState:
@@ -38,15 +38,16 @@ def begin(algorithm: Any, key: jax.Array, others: dict[str, Any]) -> OffPolicySt
 
 def init_state(algorithm: Any, params: Any, memory: replaying.Memory) -> OffPolicyState:
     """The state before the first update, of parameters that are copied."""
-    params, num_updates = jax.tree.map(jnp.array, params), jnp.zeros((), jnp.int32)
-    opt_state = {name: ops.transform_of(algorithm, num_updates).init(part) for name, part in params.items()}
+    params, num_learned = jax.tree.map(jnp.array, params), jnp.zeros((), jnp.int32)
+    transform = ops.transform_of(algorithm, num_learned)
+    opt_state = {name: transform.init(part) for name, part in params.items()}
     target_params = jax.tree.map(jnp.array, algorithm.target_of(params))
-    return OffPolicyState(params, target_params, opt_state, memory, num_updates)
+    return OffPolicyState(params, target_params, opt_state, memory, num_learned)
 
 
 def gradient_step(algorithm: Any, state: OffPolicyState, gradient: dict[str, Any]) -> OffPolicyState:
     """Along a gradient of some of the parameters, by name."""
-    transform = ops.transform_of(algorithm, state.num_updates)
+    transform = ops.transform_of(algorithm, replaying.num_updates(algorithm, state))
     params, opt_state = dict(state.params), dict(state.opt_state)
     for name, slope in gradient.items():
         updates, opt_state[name] = transform.update(slope, opt_state[name], params[name])
@@ -55,7 +56,7 @@ def gradient_step(algorithm: Any, state: OffPolicyState, gradient: dict[str, Any
 
 
 def follow(algorithm: Any, state: OffPolicyState) -> OffPolicyState:
-    """The target networks go τ of the way to what they follow."""
+    """The end of a call of `learn`: the target networks go τ of the way to what they follow."""
     followed = algorithm.target_of(state.params)
     target_params = optax.incremental_update(followed, state.target_params, algorithm.target_rate)
-    return dataclasses.replace(state, target_params=target_params)
+    return dataclasses.replace(state, target_params=target_params, num_learned=state.num_learned + 1)
