@@ -58,6 +58,8 @@ class HostSpaces(environment.Environment):
 class GymnasiumBridge:
     """N copies of a Gymnasium environment, which Python steps; a context that closes them.
 
+    For learners without a recurrent network: the host keeps no memory for `RecurrentPPO` and `RecurrentPQN`.
+
     Args:
       name: as for `gymnasium.make`.
       num_envs: N.
@@ -91,9 +93,12 @@ class GymnasiumBridge:
         except (gymnasium.error.Error, TypeError) as error:  # an unknown option is the latter
             raise ValueError(f"env: Gymnasium cannot make {name!r} ({error})") from error
         self.num_envs = num_envs
-        observation_space, action_space = (
-            as_space(space) for space in (self.envs.single_observation_space, self.envs.single_action_space)
-        )
+        try:
+            observation_space = as_space(self.envs.single_observation_space)
+            action_space = as_space(self.envs.single_action_space)
+        except TypeError:
+            self.close()
+            raise
         self.env = HostSpaces(name, observation_space, action_space)
         self.env_params = self.env.default_params
         self._bounded = jax.jit(functools.partial(bounded_action, action_space))
