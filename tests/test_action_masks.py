@@ -101,11 +101,12 @@ def test_a_process_is_played_by_its_rules(kind):
     assert np.isfinite(metrics["loss"])
 
 
-def test_masks_are_for_discrete_actions():
+@pytest.mark.parametrize("kind", [jaxrl.PPO, jaxrl.RecurrentPPO])
+def test_masks_are_for_discrete_actions(kind):
     env, env_params = envs.make("Pendulum-v1")
     env = MaskActions(env, lambda state, env_params: jnp.ones(1, bool))
     with pytest.raises(TypeError, match="an action_mask is for discrete actions"):
-        jaxrl.PPO(env, env_params).init(jax.random.key(0))
+        kind(env, env_params).init(jax.random.key(0))
 
 
 def distance_from_one(ratio, advantage, clip):
