@@ -104,10 +104,21 @@ def test_what_does_not_fit_is_refused():
         envs.GymnasiumBridge("CartPole-v1", num_envs=0)
 
 
-def test_what_only_python_can_step_teaches_nothing_elsewhere():
-    bridge = envs.GymnasiumBridge("CartPole-v1", num_envs=2)
-    ppo = jaxrl.PPO(bridge.env, bridge.env_params, num_envs=2, num_steps=4, num_minibatches=2)
-    assert np.isnan(jaxrl.evaluate(ppo, ppo.init(jax.random.key(0)), jax.random.key(1), 2, max_steps=3).returns).all()
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda ppo: jaxrl.train(ppo, jax.random.key(0), 1),
+        lambda ppo: jaxrl.run(ppo, ppo.init(jax.random.key(0)), jax.random.key(1), 1),
+        lambda ppo: jaxrl.fit(ppo, jax.random.key(0), 1, loggers=[]),
+        lambda ppo: jaxrl.evaluate(ppo, ppo.init(jax.random.key(0)), jax.random.key(1), 2),
+    ],
+    ids=["train", "run", "fit", "evaluate"],
+)
+def test_what_only_python_can_step_is_refused_elsewhere(use):
+    with envs.GymnasiumBridge("CartPole-v1", num_envs=2) as bridge:
+        ppo = jaxrl.PPO(bridge.env, bridge.env_params, num_envs=2, num_steps=4, num_minibatches=2)
+        with pytest.raises(TypeError, match=r"env: CartPole-v1 is stepped by Python; use jaxrl\.train_on_host"):
+            use(ppo)
 
 
 class Interrupted:

@@ -17,7 +17,7 @@ class HostSpaces(environment.Environment):
     """The spaces of an environment that only the host can step; a learner takes it for its `env`.
 
     It resets to zeros, so that a learner's `init` finds observations of the right shape. Its rewards are NaN: nothing
-    is to be learned from it, and what tries shows it.
+    is to be learned from it. `jaxrl.train`, `run`, `fit` and `evaluate` refuse it.
 
     Args:
       name: of the environment.
@@ -26,6 +26,8 @@ class HostSpaces(environment.Environment):
 
     Source: our own.
     """
+
+    on_host = True
 
     def __init__(self, name: str, observation_space: Any, action_space: Any) -> None:
         self._name, self._observation_space, self._action_space = name, observation_space, action_space
