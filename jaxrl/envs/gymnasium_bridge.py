@@ -28,6 +28,7 @@ class HostSpaces(environment.Environment):
     """
 
     on_host = True
+    """What tells it from environments that programs step."""
 
     def __init__(self, name: str, observation_space: Any, action_space: Any) -> None:
         self._name, self._observation_space, self._action_space = name, observation_space, action_space
