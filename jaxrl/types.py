@@ -31,6 +31,7 @@ class Algorithm(Protocol[State]):
       explore(state, obs, key): actions to learn from and their log-probabilities, for `train_on_host`.
       steps_per_update: environment steps of one update; without it an update counts as one step.
       observation_spaces, action_spaces: names of the gymnax spaces that it learns in, for `check`.
+      reads_masks: False for one that would do what an `action_mask` forbids, for `check`.
       params: a field; the starting point of its parameters.
       solution(state, tolerance): what is proved so far, for `solve`.
     """

@@ -1,5 +1,8 @@
 """What an observation forbids has no probability, in acting and in learning."""
 
+import re
+
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,8 +10,10 @@ import pytest
 from gymnax.environments import spaces
 
 import jaxrl
-from jaxrl import envs
-from jaxrl.envs.wrappers import MaskActions, Wrapper
+from jaxrl import envs, networks, ops
+from jaxrl.engine.check import MASK_READERS
+from jaxrl.engine.names import ALGORITHMS
+from jaxrl.envs.wrappers import ClipReward, MaskActions, Wrapper
 
 
 class Walls(Wrapper):
@@ -78,11 +83,55 @@ def gambler():
     return envs.make("Gambler")
 
 
-@pytest.mark.parametrize("kind", [jaxrl.PPO, jaxrl.DQN, jaxrl.RecurrentPPO])
+@pytest.mark.parametrize("kind", [jaxrl.PPO, jaxrl.RecurrentPPO])
 def test_a_process_that_forbids_actions_is_not_passed_by(kind):
     with pytest.raises(ValueError, match=rf"{kind.__name__} does not know them; wrap it: envs.wrappers.MaskActions"):
         jaxrl.check(kind(*gambler()))
     jaxrl.check(jaxrl.QLearning(*gambler()))
+
+
+class OfTheUsers(nn.Module):
+    """A policy that reads the mask itself."""
+
+    @nn.compact
+    def __call__(self, obs):
+        x = nn.one_hot(obs["obs"], 101)
+        logits = jnp.where(obs["action_mask"], nn.Dense(50)(x), -1e9)
+        return ops.Categorical(logits), nn.Dense(1)(x)[..., 0]
+
+
+def test_masks_are_found_in_observations_whoever_reads_them():
+    env, mdp = gambler()
+    masked = MaskActions(env, envs.allowed_actions)
+    for wrapped in (masked, ClipReward(masked, -1.0, 1.0)):
+        jaxrl.check(jaxrl.PPO(wrapped, mdp))
+        jaxrl.check(jaxrl.PPO(wrapped, mdp, network=OfTheUsers()))
+    small = dict(num_envs=4, num_steps=4, num_minibatches=2)
+    _, metrics = jaxrl.train(jaxrl.PPO(masked, mdp, network=OfTheUsers(), **small), jax.random.key(0), 1)
+    assert np.isfinite(metrics["loss"]).all()
+
+
+def learners_of_actions():
+    """Those of the table that take discrete actions and read any observation."""
+    for kind in set(ALGORITHMS.values()):
+        if "Discrete" in kind.action_spaces and not hasattr(kind, "observation_spaces"):
+            yield kind
+
+
+@pytest.mark.parametrize("kind", sorted(learners_of_actions(), key=lambda kind: kind.__name__))
+def test_who_reads_masks_is_known_and_who_does_not_is_refused(kind):
+    env, mdp = gambler()
+    masked = MaskActions(env, envs.allowed_actions)
+    if re.search(rf"\b{kind.__name__}\b", MASK_READERS):
+        jaxrl.check(kind(masked, mdp))
+        return
+    for world in (env, masked):
+        with pytest.raises(ValueError, match=rf"{kind.__name__} would take them; choose jaxrl\.PPO"):
+            jaxrl.check(kind(world, mdp))
+    own = networks.QNetwork(50, networks.MLP((8,)))  # random actions do not ask it
+    if kind is not jaxrl.RecurrentPQN:
+        with pytest.raises(ValueError, match="would take them"):
+            jaxrl.check(kind(masked, mdp, network=own))
 
 
 @pytest.mark.parametrize("kind", [jaxrl.PPO, jaxrl.RecurrentPPO])
@@ -101,11 +150,12 @@ def test_a_process_is_played_by_its_rules(kind):
     assert np.isfinite(metrics["loss"])
 
 
-def test_masks_are_for_discrete_actions():
+@pytest.mark.parametrize("kind", [jaxrl.PPO, jaxrl.RecurrentPPO])
+def test_masks_are_for_discrete_actions(kind):
     env, env_params = envs.make("Pendulum-v1")
     env = MaskActions(env, lambda state, env_params: jnp.ones(1, bool))
     with pytest.raises(TypeError, match="an action_mask is for discrete actions"):
-        jaxrl.PPO(env, env_params).init(jax.random.key(0))
+        kind(env, env_params).init(jax.random.key(0))
 
 
 def distance_from_one(ratio, advantage, clip):

@@ -1,6 +1,7 @@
 """The command line, called as a function; bad input gives one sentence and exit code 2."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -161,6 +162,9 @@ def refused(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
         (["CartPole-v1", "--seeds", "0"], "seeds=0 must be at least 1"),
         (["CartPole-v1", "--total-steps", "0"], "total_steps=0 must be at least 1"),
         (["CartPole-v1", "--evaluate-every", "-1"], "evaluate_every=-1"),
+        (["CartPole-v1", "--seed", "99999999999999999999"], "seed=99999999999999999999 must be in [0, 4294967295]"),
+        (["CartPole-v1", "--seed", "-1"], "seed=-1 must be in"),
+        (["CartPole-v1", "--env.max-steps-in-episode", "0"], "env.max_steps_in_episode=0 must be at least 1"),
         (["CartPole-v1", "--resume", "no/such/run"], "holds no run"),
     ],
 )
@@ -190,8 +194,19 @@ def test_bad_command(arguments: list[str], words: str, capsys: pytest.CaptureFix
 def test_bad_directories(run_directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     refused(["train", "ppo", "CartPole-v1", "--out", str(run_directory)], "holds another run", capsys)
     refused(["evaluate", str(run_directory), "--episodes", "0"], "episodes=0", capsys)
+    refused(["evaluate", str(run_directory), "--seed", "4294967296"], "seed=4294967296 must be in", capsys)
     (tmp_path / "file").touch()
     refused(["train", "ppo", "CartPole-v1", "--out", str(tmp_path / "file")], "is a file", capsys)
+
+
+def test_a_run_of_a_suite_that_is_gone_is_refused(
+    run_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = json.loads((run_directory / "config.json").read_text())
+    config["fields"]["env"] = {"name": "xland:MiniGrid-Empty-5x5", "options": {}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    monkeypatch.setitem(sys.modules, "xminigrid", None)
+    refused(["evaluate", str(tmp_path)], "xland:MiniGrid-Empty-5x5 needs xminigrid; pip install", capsys)
 
 
 def test_solve_prints_and_draws_a_grid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -294,6 +294,26 @@ def test_a_critic_without_the_axis_of_outputs_is_refused(make):
         jaxrl.train(learner, jax.random.key(0), 1)
 
 
+class FourOutputs(nn.Module):
+    """Two critics of two outputs."""
+
+    @nn.compact
+    def __call__(self, obs, action):
+        values = nn.Dense(4)(jnp.concatenate([obs, action], axis=-1))
+        return jnp.moveaxis(values.reshape(-1, 2, 2), 1, 0)
+
+
+def test_what_is_dropped_is_counted_by_the_users_critics():
+    problem, options = envs.make("Pendulum-v1"), SIZES | {"train_every": 1}
+    learner = jaxrl.SAC(*problem, critics=FourOutputs(), num_dropped=3, **options)
+    _, metrics = jaxrl.train(learner, jax.random.key(0), 1)
+    assert np.isfinite(metrics["critic_loss"]).all()
+    with pytest.raises(ValueError, match="num_dropped=4 leaves nothing of the 4 critics' outputs"):
+        jaxrl.train(learner.replace(num_dropped=4), jax.random.key(0), 1)
+    with pytest.raises(ValueError, match="num_dropped=2 leaves nothing of num_critics=2"):
+        jaxrl.SAC(*problem, num_dropped=2, **options)
+
+
 @pytest.mark.parametrize("name", LEARNERS)
 @pytest.mark.parametrize(
     ("options", "match"),

@@ -96,6 +96,18 @@ def test_default_network_of_images():
     assert (policy.logits.shape, value.shape) == ((2, 3), (2,))
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 4), (2, 5, 3), (5, 2, 1)])
+def test_images_that_are_too_small_for_the_convolution_are_flattened(shape):
+    spaces = gymnax.environments.spaces
+    model = networks.default_actor_critic(spaces.Box(0.0, 1.0, shape), spaces.Discrete(2), (8,))
+    assert model.critic is not None
+    torso, obs = networks.default_torso(spaces.Box(0.0, 1.0, shape), (8,)), jnp.ones((1, *shape))
+    params = torso.init(jax.random.key(0), obs)
+    assert not np.array_equal(torso.apply(params, obs), torso.apply(params, -obs)), "it must not be blind"
+    with pytest.raises(ValueError, match="MinAtarCNN needs images of at least 3x3"):
+        networks.MinAtarCNN().init(jax.random.key(0), obs)
+
+
 def test_dictionary_observations_need_a_network_of_their_own():
     space = gymnax.environments.spaces.Dict({"a": gymnax.environments.spaces.Discrete(2)})
     with pytest.raises(TypeError, match="network"):

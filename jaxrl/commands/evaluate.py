@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from jaxrl.commands.usage import USAGE, refuse
+from jaxrl.commands.usage import USAGE, key_of, refuse
 from jaxrl.flags import EvaluateOptions, parse_plain
 
 
@@ -25,12 +25,12 @@ def evaluate(arguments: list[str]) -> None:
     try:
         if options.episodes < 1:
             raise ValueError(f"episodes={options.episodes} must be at least 1")
+        key, gif_key = jax.random.split(key_of(options.seed))
         algorithm, content = load_content(directory)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, ImportError) as error:
         refuse(error)
     if not hasattr(algorithm, "act"):
         refuse(f"algorithm: {type(algorithm).__name__} has no method act to evaluate with")
-    key, gif_key = jax.random.split(jax.random.key(options.seed))
     states = _seeds(content["state"], np.asarray(content["alive"]))
     means = []
     for index, one in states.items():

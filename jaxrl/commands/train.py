@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from jaxrl.commands.usage import refuse, two_names
+from jaxrl.commands.usage import key_of, refuse, two_names
 from jaxrl.flags import TrainOptions, environment_options, parse
 from jaxrl.types import steps_per_update
 
@@ -80,7 +80,7 @@ def _prepare(algorithm: Any, name: str, env_name: str, options: TrainOptions) ->
             raise ValueError(f"seeds={options.seeds}: {options.resume} holds {seeds}; leave seeds away")
         directory, arguments["out"], arguments["resume"] = options.resume, options.out, options.resume
     else:
-        key = jax.random.key(options.seed or 0)
+        key = key_of(options.seed or 0)
         # With the process's number: two runs may begin in the same second.
         run_name = f"{name}-{env_name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}".replace(":", ".")
         directory = arguments["out"] = options.out or Path("runs") / run_name

@@ -33,6 +33,19 @@ def two_names(arguments: list[str], command: str, what: str) -> list[str]:
     return arguments
 
 
+def key_of(seed: int) -> Any:
+    """A key of the random numbers.
+
+    Raises:
+      ValueError: for a seed of more than 32 bits, of which JAX would drop some.
+    """
+    import jax
+
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"seed={seed} must be in [0, {2**32 - 1}]")
+    return jax.random.key(seed)
+
+
 def refuse(error: Exception | str, code: int = 2) -> Any:
     """One sentence on standard error, then exit."""
     print(f"jaxrl: {error}", file=sys.stderr)

@@ -1,16 +1,21 @@
 """The values of concrete fields, before anything is traced."""
 
 import dataclasses
+import functools
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
+import jax
 import jax.core
 import jax.numpy as jnp
 import numpy as np
 
+from jaxrl import networks
 from jaxrl.envs.refusals import check_policy
 from jaxrl.types import field_types
+
+MASK_READERS = "jaxrl.PPO, RecurrentPPO, ActorCritic, VTraceActorCritic or Reinforce"
 
 
 def check(algorithm: Any) -> None:
@@ -23,9 +28,10 @@ def check(algorithm: Any) -> None:
       algorithm: the algorithm.
 
     Raises:
-      ValueError: for a number that is not finite or out of its range, and for a table that is no policy of the
-        problem, naming the field.
-      TypeError: for a value of the wrong kind, or an action space that the algorithm does not fit.
+      ValueError: for a number that is not finite or out of its range, for a table that is no policy of the problem,
+        and for forbidden actions that the algorithm would take, naming the field.
+      TypeError: for a value of the wrong kind, what is no gymnax environment, or an action space that the algorithm
+        does not fit.
 
     Example:
       >>> import gymnax, jaxrl
@@ -35,6 +41,8 @@ def check(algorithm: Any) -> None:
       ValueError: discount=1.5 must be in [0, 1]
     """
     types = field_types(type(algorithm))
+    if {"env", "env_params"} <= types.keys():
+        _check_env(algorithm.env, algorithm.env_params)
     for field in dataclasses.fields(algorithm):
         value = getattr(algorithm, field.name)
         kind = types[field.name]
@@ -56,7 +64,62 @@ def check(algorithm: Any) -> None:
                 _check_range(field, value, jnp.result_type(float))
     for kind in ("observation", "action"):
         _check_space(algorithm, kind)
+    if {"env", "env_params"} <= types.keys():
+        _check_masks(algorithm, types.keys())
     _check_tables(algorithm)
+
+
+def check_traceable(algorithm: Any) -> None:
+    """Refuse an environment that Python steps, whose rewards no program has.
+
+    Args:
+      algorithm: the algorithm; one without an environment passes.
+
+    Raises:
+      TypeError: with what steps it.
+    """
+    env: Any = getattr(algorithm, "env", None)
+    if getattr(env, "on_host", False):
+        raise TypeError(
+            f"env: {env.name} is stepped by Python; use jaxrl.train_on_host, and jaxrl.evaluate_on_host to evaluate"
+        )
+
+
+def _check_env(env: Any, env_params: Any) -> None:
+    """Refuse what gymnax 1.x would not call an environment."""
+    methods = ("reset", "step", "observation_space", "action_space")
+    if isinstance(env, type) or not all(callable(getattr(env, name, None)) for name in methods):
+        raise TypeError(f"env: {env!r} is no gymnax environment; make one by jaxrl.envs.make")
+    values: Any = _one_step.eval_shape(env, env_params)
+    if len(values) != 6:
+        raise TypeError(
+            f"env: a step of {type(env).__name__} gives {len(values)} values, not the 6 of gymnax 1.x; wrap it: "
+            "jaxrl.envs.LegacyEnvironment(env, env_params)"
+        )
+
+
+@functools.partial(jax.jit, static_argnames="env")
+def _one_step(env: Any, env_params: Any) -> Any:
+    """What a step gives. It is never run: a second check finds its trace."""
+    reset_key, step_key = jax.random.split(jax.random.key(0))
+    space = env.action_space(env_params)
+    action = jnp.zeros((), jnp.int32) if hasattr(space, "n") else jnp.zeros(space.shape)
+    _, state = env.reset(reset_key, env_params)
+    return env.step(step_key, state, action, env_params)
+
+
+def _check_masks(algorithm: Any, names: Collection[str]) -> None:
+    """Whoever acts where actions are forbidden knows which: by a table of values or policies, or by a mask."""
+    env, env_params, name = algorithm.env, algorithm.env_params, type(algorithm).__name__
+    masked = networks.has_mask(env.observation_space(env_params))
+    forbids = getattr(env_params, "allowed", None) is not None and not {"q", "policy"} & set(names)
+    if (masked or forbids) and not getattr(algorithm, "reads_masks", True):
+        raise ValueError(f"env: it forbids actions, and {name} would take them; choose {MASK_READERS}")
+    if forbids and not masked:
+        raise ValueError(
+            f"env: the process forbids actions, and {name} does not know them; wrap it: "
+            "envs.wrappers.MaskActions(env, envs.allowed_actions)"
+        )
 
 
 def _check_tables(algorithm: Any) -> None:
@@ -66,12 +129,6 @@ def _check_tables(algorithm: Any) -> None:
         raise TypeError(f"mdp: a {type(algorithm.mdp).__name__} is no Markov decision process; unpack or convert it")
     given = {name: getattr(algorithm, name) for name in ("policy", "behavior") if name in names}
     given = {name: value for name, value in given.items() if value is not None}
-    forbidding = getattr(getattr(algorithm, "env_params", None), "allowed", None) is not None
-    if forbidding and "q" not in names and "policy" not in names and not hasattr(algorithm.env, "mask"):
-        raise ValueError(
-            f"env: the process forbids actions, and {type(algorithm).__name__} does not know them; wrap it: "
-            "envs.wrappers.MaskActions(env, envs.allowed_actions)"
-        )
     if not given:
         return
     env, params = algorithm.env, algorithm.env_params

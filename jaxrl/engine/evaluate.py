@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from jaxrl import envs
 from jaxrl.engine.acting import act, initial_memory
+from jaxrl.engine.check import check_traceable
 
 
 @flax.struct.dataclass
@@ -42,8 +43,9 @@ def evaluate(
       The episodes.
 
     Raises:
-      TypeError: if the algorithm has no `act`.
+      TypeError: if the algorithm has no `act`, or Python steps its environment.
     """
+    check_traceable(algorithm)
     if not hasattr(algorithm, "act"):
         raise TypeError(f"algorithm: {type(algorithm).__name__} has no method act to evaluate with")
     reset_key, steps_key = jax.random.split(key)

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrl.engine.check import check
+from jaxrl.engine.check import check, check_traceable
 from jaxrl.engine.logging import JsonlLogger, Logger, ProgressLogger, summarize
 from jaxrl.engine.programs import evaluate_seeds, updates
 from jaxrl.engine.session import Run, open_run, whole_number
@@ -79,6 +79,7 @@ def fit(
 
     Raises:
       ValueError: for a field or argument that cannot work, named.
+      TypeError: for one of the wrong kind, and an environment that Python steps.
       FloatingPointError: when the state becomes non-finite; the last good save stays.
 
     Example:
@@ -88,6 +89,7 @@ def fit(
       (2,)
     """
     check(algorithm)
+    check_traceable(algorithm)
     given = {"evaluate_every": evaluate_every, "save_every": save_every}
     intervals = {name: whole_number(name, value) for name, value in given.items() if value is not None}
     if evaluate_every and not hasattr(algorithm, "act"):

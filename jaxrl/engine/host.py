@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from jaxrl import ops
-from jaxrl.algorithms import replaying
+from jaxrl.algorithms.replaying import Memory, empty_replay, random_action, remember
 from jaxrl.engine.check import check
 from jaxrl.engine.evaluate import Evaluation
 from jaxrl.engine.signals import stop_signals
@@ -24,7 +24,7 @@ def train_on_host(
 
     Args:
       algorithm: built with `bridge.env, bridge.env_params` and `num_envs=bridge.num_envs`, such as `jaxrl.PPO`; with a
-        method `explore`, which learners without a memory have.
+        method `explore`. Learners with a recurrent network and those from whole episodes have none.
       bridge: from `jaxrl.envs.GymnasiumBridge`, or anything with its `reset` and `step`; the caller closes it.
       key: consumed; the environments are seeded by it too.
       num_updates: number of updates, at least one.
@@ -35,7 +35,7 @@ def train_on_host(
 
     Raises:
       TypeError: for an algorithm without `explore`, and as `jaxrl.check`.
-      ValueError: for another number of environments or no updates, and as `jaxrl.check`.
+      ValueError: for another number of environments, or less than one update, and as `jaxrl.check`.
 
     Example:
       >>> import jaxrl
@@ -45,23 +45,20 @@ def train_on_host(
       >>> len(metrics)
       2
     """
-    _check(algorithm, bridge)
-    if num_updates < 1:
-        raise ValueError(f"num_updates={num_updates} must be at least 1")
+    _check_learner(algorithm, bridge)
+    _check_at_least_one(num_updates=num_updates)
     from rich.progress import Progress
 
     init_key, run_key = jax.random.split(key)
-    state = jax.jit(algorithm.init)(init_key)
+    state = _init(algorithm, init_key)
     world = _World(bridge, _seed(run_key))
-    if hasattr(state, "memory"):
+    if _replays(state):
         state = _warmed_up(algorithm, state, world, jax.random.fold_in(run_key, 1))
-    # Donated: a replay is written in place. The state is ours, out of `jit`.
-    programs = jax.jit(algorithm.explore), jax.jit(algorithm.learn, donate_argnums=0)
     history = []
     with Progress(disable=not progress) as bar, stop_signals() as stop:
         task = bar.add_task("return nan", total=num_updates)
         for update in range(num_updates):
-            state, metrics = _update(algorithm, programs, state, world, jax.random.fold_in(run_key, 2 + update))
+            state, metrics = _update(algorithm, state, world, jax.random.fold_in(run_key, 2 + update))
             history.append(metrics | world.finished())
             bar.update(task, advance=1, description=f"return {history[-1]['episode_return']:.1f}")
             if stop.is_set():
@@ -79,16 +76,17 @@ def evaluate_on_host(
     Args:
       algorithm: with a method `act` of (state, observations, key).
       state: its state.
-      bridge: as for `train_on_host`.
+      bridge: as for `train_on_host`, with any number N of environments.
       key: consumed; the environments are seeded by it too.
-      num_episodes: episodes, rounded up to a multiple of N.
-      max_steps: steps of each environment at most.
+      num_episodes: episodes, at least one, rounded up to a multiple of N.
+      max_steps: steps of each environment at most, at least one.
 
     Returns:
       Returns, lengths, and whether the episodes finished, `[num_episodes]`, as of `jaxrl.evaluate`.
 
     Raises:
-      ValueError: for another number of environments.
+      TypeError: for an algorithm without `act`, or with a recurrent network, and as `jaxrl.check`.
+      ValueError: for less than one episode or step, and as `jaxrl.check`.
 
     Example:
       >>> import jaxrl
@@ -101,13 +99,14 @@ def evaluate_on_host(
 
     Source: our own.
     """
-    _check(algorithm, bridge)
-    act, rounds = jax.jit(algorithm.act), -(-num_episodes // bridge.num_envs)
+    _check_actor(algorithm)
+    _check_at_least_one(num_episodes=num_episodes, max_steps=max_steps)
+    rounds = -(-num_episodes // bridge.num_envs)
     obs = bridge.reset(_seed(key))
     returns, lengths = np.zeros((rounds, bridge.num_envs), np.float32), np.zeros((rounds, bridge.num_envs), np.int32)
     place, lanes = np.zeros(bridge.num_envs, int), np.arange(bridge.num_envs)
     for step in range(max_steps):
-        action = act(state, obs, jax.random.fold_in(key, 1 + step))
+        action = _act(algorithm, state, obs, jax.random.fold_in(key, 1 + step))
         transition, obs = bridge.step(obs, jax.device_get(action))
         counts = place < rounds
         returns[place[counts], lanes[counts]] += transition.reward[counts]
@@ -120,10 +119,27 @@ def evaluate_on_host(
     return Evaluation(*episodes)
 
 
-def _check(algorithm: Any, bridge: Any) -> None:
+def _check_at_least_one(**numbers: int) -> None:
+    for name, number in numbers.items():
+        if number < 1:
+            raise ValueError(f"{name}={number} must be at least 1")
+
+
+def _check_actor(algorithm: Any) -> None:
+    check(algorithm)
+    if not hasattr(algorithm, "act"):
+        raise TypeError(f"algorithm: {type(algorithm).__name__} has no method act to evaluate with")
+    if hasattr(algorithm, "initial_memory"):
+        raise TypeError(f"algorithm: {type(algorithm).__name__} is recurrent, which the host is not made for; use PPO")
+
+
+def _check_learner(algorithm: Any, bridge: Any) -> None:
     check(algorithm)
     if not hasattr(algorithm, "explore"):
-        raise TypeError(f"algorithm: {type(algorithm).__name__} has no method explore to act on the host with")
+        raise TypeError(
+            f"algorithm: {type(algorithm).__name__} has no method explore to act on the host with; use ActorCritic or "
+            "PPO"
+        )
     if algorithm.num_envs != bridge.num_envs:
         raise ValueError(f"num_envs={algorithm.num_envs}: the bridge holds {bridge.num_envs} environments")
 
@@ -133,30 +149,61 @@ def _seed(key: jax.Array) -> int:
     return int(jax.random.randint(jax.random.fold_in(key, 0), (), 0, 2**31 - 1))
 
 
-def _update(algorithm: Any, programs: Any, state: Any, world: "_World", key: jax.Array) -> tuple[Any, dict[str, float]]:
+# Functions of the module, so that every call with the same algorithm finds the same program.
+_remember = jax.jit(remember)
+_episode_metrics = jax.jit(ops.episode_metrics)
+
+
+@jax.jit
+def _init(algorithm: Any, key: jax.Array) -> Any:
+    return algorithm.init(key)
+
+
+@jax.jit
+def _act(algorithm: Any, state: Any, obs: Any, key: jax.Array) -> Any:
+    return algorithm.act(state, obs, key)
+
+
+@jax.jit
+def _explore(algorithm: Any, state: Any, obs: Any, key: jax.Array) -> tuple[Any, Any]:
+    return algorithm.explore(state, obs, key)
+
+
+@jax.jit
+def _random(algorithm: Any, obs: Any, key: jax.Array) -> tuple[Any, Any]:
+    return random_action(algorithm.env.action_space(algorithm.env_params), obs, key)
+
+
+# Donated: a replay is written in place. The state is ours, out of `jit`.
+@functools.partial(jax.jit, donate_argnames="state")
+def _learn(algorithm: Any, state: Any, batch: Transition, key: jax.Array) -> tuple[Any, Any]:
+    return algorithm.learn(state, batch, key)
+
+
+def _replays(state: Any) -> bool:
+    """Whether it is the state of a learner from replay."""
+    return isinstance(getattr(state, "memory", None), Memory)
+
+
+def _update(algorithm: Any, state: Any, world: "_World", key: jax.Array) -> tuple[Any, dict[str, float]]:
     """One update: `num_steps` rounds of `train_every` steps of learners from replay, one of `num_steps` of others."""
-    explore, learn = programs
-    replays = hasattr(state, "memory")
-    rounds, length = (algorithm.num_steps, algorithm.train_every) if replays else (1, algorithm.num_steps)
+    rounds, length = (algorithm.num_steps, algorithm.train_every) if _replays(state) else (1, algorithm.num_steps)
     losses = []
     for number in range(rounds):
         act_key, learn_key = jax.random.split(jax.random.fold_in(key, number))
-        batch = world.play(functools.partial(explore, state), act_key, length)
-        state, metrics = learn(state, batch, learn_key)
+        batch = world.play(functools.partial(_explore, algorithm, state), act_key, length)
+        state, metrics = _learn(algorithm, state, batch, learn_key)
         losses.append(jax.device_get(metrics))
-    if replays:
-        state = dataclasses.replace(state, num_updates=state.num_updates + 1)
     return state, {name: float(np.mean([each[name] for each in losses])) for name in losses[0]}
 
 
 def _warmed_up(algorithm: Any, state: Any, world: "_World", key: jax.Array) -> Any:
     """The state with a replay of random steps, in place of what `init` made up."""
-    act = functools.partial(replaying.random_action, algorithm.env.action_space(algorithm.env_params))
-    batch = world.play(jax.jit(act), key, algorithm.warmup)
+    batch = world.play(functools.partial(_random, algorithm), key, algorithm.warmup)
     world.finished()
-    empty = replaying.empty_replay(algorithm, state, jax.tree.map(lambda x: x[0], batch))
+    empty = empty_replay(algorithm, state, jax.tree.map(lambda x: x[0], batch))
     memory = dataclasses.replace(state.memory, replay=empty)
-    return dataclasses.replace(state, memory=jax.jit(replaying.remember)(memory, batch))
+    return dataclasses.replace(state, memory=_remember(memory, batch))
 
 
 class _World:
@@ -174,7 +221,7 @@ class _World:
             transition, self.obs = self.bridge.step(self.obs, jax.device_get(action))
             steps.append(dataclasses.replace(transition, log_prob=log_prob))
         batch = jax.tree.map(lambda *x: np.stack(x), *jax.device_get(steps))
-        self.episode, sums = ops.episode_metrics(self.episode, batch.reward, batch.done)
+        self.episode, sums = _episode_metrics(self.episode, batch.reward, batch.done)
         self.sums.append(jax.device_get(sums))
         return batch
 

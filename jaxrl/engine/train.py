@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxrl.engine.check import check_traceable
 from jaxrl.types import Algorithm, Metrics, State
 
 
@@ -26,7 +27,11 @@ def run(
 
     Returns:
       The state after the last update, and metrics `[num_updates]`.
+
+    Raises:
+      TypeError: for an environment that Python steps.
     """
+    check_traceable(algorithm)
 
     def body(state: State, index: jax.Array) -> tuple[State, Metrics]:
         return algorithm.update(state, update_key(key, index))
@@ -45,6 +50,9 @@ def train(algorithm: Algorithm[State], key: jax.Array, num_updates: int) -> tupl
 
     Returns:
       The final state and metrics `[num_updates]`.
+
+    Raises:
+      TypeError: as `run`.
 
     Example:
       >>> import gymnax, jaxrl

@@ -54,7 +54,7 @@ def make(name: str, **options: Any) -> tuple[Any, Any]:
       The environment and its parameters, which are the Markov decision process if it is one of the textbook.
 
     Raises:
-      ValueError: for an unknown name or option, with the nearest ones.
+      ValueError: for an unknown name or option, with the nearest ones, and for a value of the wrong kind.
       ModuleNotFoundError: without the package of a suite, with the command that installs it.
 
     Example:
@@ -72,8 +72,7 @@ def make(name: str, **options: Any) -> tuple[Any, Any]:
             raise ValueError(f"env.{key}: {name} has no such option; {nearest(key, [*signature, *fields])}")
     for key, value in changes.items():
         default: Any = getattr(env_params, key)
-        if isinstance(default, int | float) and not isinstance(value, int | float):
-            raise ValueError(f"env.{key}={value!r} must be a number, as its default {default} is")
+        _check_number(key, value, default)
         if hasattr(default, "shape"):
             changes[key] = _array_like(key, value, default)
     _origins[env] = (name, options)
@@ -108,6 +107,21 @@ def _make_own(name: str, **options: Any) -> tuple[Any, Any]:
     except Exception as error:  # gymnax asserts, or downloads
         given = " ".join(f"env.{key}={value!r}" for key, value in options.items())
         raise ValueError(f"env: {name} cannot be made {given and f'with {given} '}({error!r})") from error
+
+
+def _check_number(key: str, value: Any, default: Any) -> None:
+    """Refuse what is not of the default's kind: numbers may be whole where it is not."""
+    kinds: dict[Any, tuple[Any, str]] = {
+        bool: (bool, "True or False"),
+        int: (int, "an integer"),
+        float: (int | float, "a number"),
+    }
+    if type(default) in kinds:
+        kind, words = kinds[type(default)]
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise ValueError(f"env.{key}={value!r} must be {words}, as its default {default} is")
+    if key == "max_steps_in_episode" and isinstance(value, int) and value < 1:
+        raise ValueError(f"env.{key}={value!r} must be at least 1")
 
 
 def _array_like(key: str, value: Any, default: Any) -> jax.Array:

@@ -17,7 +17,7 @@ class HostSpaces(environment.Environment):
     """The spaces of an environment that only the host can step; a learner takes it for its `env`.
 
     It resets to zeros, so that a learner's `init` finds observations of the right shape. Its rewards are NaN: nothing
-    is to be learned from it, and what tries shows it.
+    is to be learned from it. `jaxrl.train`, `run`, `fit` and `evaluate` refuse it.
 
     Args:
       name: of the environment.
@@ -26,6 +26,9 @@ class HostSpaces(environment.Environment):
 
     Source: our own.
     """
+
+    on_host = True
+    """What tells it from environments that programs step."""
 
     def __init__(self, name: str, observation_space: Any, action_space: Any) -> None:
         self._name, self._observation_space, self._action_space = name, observation_space, action_space
@@ -57,6 +60,8 @@ class HostSpaces(environment.Environment):
 
 class GymnasiumBridge:
     """N copies of a Gymnasium environment, which Python steps; a context that closes them.
+
+    For learners without a recurrent network: the host keeps no memory for `RecurrentPPO` and `RecurrentPQN`.
 
     Args:
       name: as for `gymnasium.make`.
@@ -91,9 +96,12 @@ class GymnasiumBridge:
         except (gymnasium.error.Error, TypeError) as error:  # an unknown option is the latter
             raise ValueError(f"env: Gymnasium cannot make {name!r} ({error})") from error
         self.num_envs = num_envs
-        observation_space, action_space = (
-            as_space(space) for space in (self.envs.single_observation_space, self.envs.single_action_space)
-        )
+        try:
+            observation_space = as_space(self.envs.single_observation_space)
+            action_space = as_space(self.envs.single_action_space)
+        except TypeError:
+            self.close()
+            raise
         self.env = HostSpaces(name, observation_space, action_space)
         self.env_params = self.env.default_params
         self._bounded = jax.jit(functools.partial(bounded_action, action_space))

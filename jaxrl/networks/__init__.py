@@ -2,7 +2,7 @@
 
 from jaxrl.networks.actor_critic import ActorCritic, Masked
 from jaxrl.networks.continuous import Critics, DeterministicActor, SquashedActor
-from jaxrl.networks.defaults import action_size, default_actor_critic, default_torso, has_mask
+from jaxrl.networks.defaults import action_size, default_actor_critic, default_torso, has_mask, without_mask
 from jaxrl.networks.heads import Head, PolicyAndValue, allowed_only
 from jaxrl.networks.q_network import QNetwork
 from jaxrl.networks.recurrent import Recurrent, peek, unroll
@@ -32,4 +32,5 @@ __all__ = [
     "scaled_uniform",
     "tanh",
     "unroll",
+    "without_mask",
 ]

@@ -43,6 +43,34 @@ def has_mask(obs_space: Any) -> bool:
     return isinstance(parts, dict) and parts.keys() == {"obs", "action_mask"}
 
 
+def without_mask(obs_space: Any, action_space: Any) -> tuple[Any, bool]:
+    """The space that a torso reads, and whether observations have a mask besides. Our own convention, as `has_mask`.
+
+    Args:
+      obs_space: gymnax space.
+      action_space: gymnax `Discrete` or `Box`.
+
+    Raises:
+      TypeError: for masks of continuous actions.
+
+    Example:
+      >>> from gymnax.environments import spaces
+      >>> without_mask(spaces.Discrete(3), spaces.Discrete(2))[1]
+      False
+    """
+    if not has_mask(obs_space):
+        return obs_space, False
+    if not hasattr(action_space, "n"):
+        raise TypeError("env: an action_mask is for discrete actions; leave it out of the observation")
+    return obs_space.spaces["obs"], True
+
+
+def _is_image(obs_space: Any) -> bool:
+    """Whether a 3x3 convolution fits in."""
+    shape = getattr(obs_space, "shape", ())
+    return len(shape) == 3 and min(shape[:2]) >= 3
+
+
 def default_torso(
     obs_space: Any,
     hidden_sizes: tuple[int, ...],
@@ -51,7 +79,9 @@ def default_torso(
     noisy: bool = False,
     layer_norm: bool = False,
 ) -> nn.Module:
-    """The torso for an observation space: a CNN for `[H, W, C]`, an MLP for the rest, of one-hot integers.
+    """The torso for an observation space: a CNN for images `[H, W, C]`, an MLP for the rest, of one-hot integers.
+
+    Images are of at least 3x3; smaller ones are flattened.
 
     Args:
       obs_space: gymnax space.
@@ -79,7 +109,7 @@ def default_torso(
             f"network: no default network reads observations of {type(obs_space).__name__} space; pass a linen module "
             "of your own, or flatten them by envs.wrappers.FlattenObservation"
         )
-    if len(obs_space.shape) == 3:
+    if _is_image(obs_space):
         return MinAtarCNN(hidden_sizes=hidden_sizes, noisy=noisy, layer_norm=layer_norm)
     first = OneHot(obs_space.n) if hasattr(obs_space, "n") else Flatten()
     return nn.Sequential([first, MLP(hidden_sizes, activation, noisy, layer_norm)])
@@ -89,8 +119,8 @@ def default_actor_critic(obs_space: Any, action_space: Any, hidden_sizes: tuple[
     """The policy and value for an environment's spaces.
 
     Args:
-      obs_space: gymnax space: images `[H, W, C]` go through a convolution shared by policy and value, everything else
-        through two separate torsos. A dict of `obs` and `action_mask` is `Masked`.
+      obs_space: gymnax space: images `[H, W, C]` of at least 3x3 go through a convolution shared by policy and value,
+        everything else through two separate torsos. A dict of `obs` and `action_mask` is `Masked`.
       action_space: gymnax `Discrete` or `Box`.
       hidden_sizes: widths of the fully connected layers; none, and integers make tables of preferences and values.
 
@@ -110,13 +140,11 @@ def default_actor_critic(obs_space: Any, action_space: Any, hidden_sizes: tuple[
 
     Source: our own choice among networks of this package.
     """
+    inner, masked = without_mask(obs_space, action_space)
+    if masked:
+        return Masked(default_actor_critic(inner, action_space, hidden_sizes))
     discrete = hasattr(action_space, "n")
-    if has_mask(obs_space):
-        if not discrete:
-            raise TypeError("env: an action_mask is for discrete actions; leave it out of the observation")
-        return Masked(default_actor_critic(obs_space.spaces["obs"], action_space, hidden_sizes))
     num_actions = action_space.n if discrete else action_size(action_space)
-    shared = len(getattr(obs_space, "shape", ())) == 3
     actor, critic = (default_torso(obs_space, hidden_sizes, tanh) for _ in range(2))
     table = hasattr(obs_space, "n") and not hidden_sizes
-    return ActorCritic(num_actions, discrete, actor, None if shared else critic, bias=not table)
+    return ActorCritic(num_actions, discrete, actor, None if _is_image(obs_space) else critic, bias=not table)

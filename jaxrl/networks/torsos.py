@@ -185,6 +185,9 @@ class MinAtarCNN(nn.Module):
 
     Maps `[B, H, W, C]` to `[B, hidden_sizes[-1]]`.
 
+    Raises:
+      ValueError: for images without room for the convolution, at the first call.
+
     Example:
       >>> MinAtarCNN().init_with_output(jax.random.key(0), jnp.zeros((2, 10, 10, 4)))[0].shape
       (2, 128)
@@ -200,6 +203,8 @@ class MinAtarCNN(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Return features `[B, D]`."""
+        if min(x.shape[1:3]) < 3:
+            raise ValueError(f"network: MinAtarCNN needs images of at least 3x3, not {x.shape[1:]}; take networks.MLP")
         x = x.astype(jnp.float32)
         # As a matrix product over patches: XLA's CPU backend is slow at the gradient of its own convolution.
         height, width = x.shape[1] - 2, x.shape[2] - 2

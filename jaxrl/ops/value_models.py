@@ -4,13 +4,20 @@ Each has `mean` (action values), `atoms` (the distribution of the next return as
 prediction against points). A backup moves the points, y = r + d z, and leaves the weights.
 """
 
+import math
 from collections.abc import Callable
+from typing import Any
 
 import chex
 import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
+
+
+def _check_count(name: str, value: Any, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name}={value!r} must be an integer, at least {least}")
 
 
 @flax.struct.dataclass
@@ -61,7 +68,7 @@ class CategoricalReturns:
       num_atoms: Z, returns from one to the other. All three are static: others are another program.
 
     Raises:
-      ValueError: for a range that is none.
+      ValueError: for a range that is none, or less than two returns.
 
     Example:
       >>> returns = CategoricalReturns(0.0, 2.0, 3)
@@ -79,10 +86,10 @@ class CategoricalReturns:
     num_atoms: int = flax.struct.field(pytree_node=False, default=51)
 
     def __post_init__(self) -> None:
-        if not (self.low < self.high < float("inf") and self.low > -float("inf") and self.num_atoms >= 2):
-            raise ValueError(
-                f"low={self.low}, high={self.high}, num_atoms={self.num_atoms}: no range of two atoms or more"
-            )
+        numbers = all(isinstance(bound, int | float) for bound in (self.low, self.high))
+        if not (numbers and -math.inf < self.low < self.high < math.inf):
+            raise ValueError(f"low={self.low}, high={self.high}: low must be below high, and both finite numbers")
+        _check_count("num_atoms", self.num_atoms, 2)
 
     @property
     def num_outputs(self) -> int:
@@ -125,6 +132,9 @@ class QuantileReturns:
     Args:
       num_quantiles: Z.
 
+    Raises:
+      ValueError: for less than one.
+
     Example:
       >>> QuantileReturns(2).mean(jnp.array([[[0.0, 2.0]]])).tolist()
       [[1.0]]
@@ -134,6 +144,9 @@ class QuantileReturns:
     """
 
     num_quantiles: int = flax.struct.field(pytree_node=False, default=50)
+
+    def __post_init__(self) -> None:
+        _check_count("num_quantiles", self.num_quantiles, 1)
 
     @property
     def num_outputs(self) -> int:

@@ -216,6 +216,30 @@ def test_the_extras_are_the_suites():
     }
 
 
+class FiveValues(LegacyEnvironment):
+    """A `step` that gives five."""
+
+    def step(self, key, state, action, params):
+        return self.step_env(key, state, action, params)
+
+
+@pytest.mark.parametrize(
+    ("env", "match"),
+    [
+        ("CartPole-v1", "env: 'CartPole-v1' is no gymnax environment; make one by jaxrl.envs.make"),
+        (OldCorridor(), "is no gymnax environment"),
+        (
+            FiveValues(OldCorridor(), OldParams()),
+            "env: a step of FiveValues gives 5 values, not the 6 of gymnax 1.x; wrap it: jaxrl.envs.LegacyEnvironment",
+        ),
+    ],
+    ids=["name", "incomplete", "five-values"],
+)
+def test_what_is_no_environment_of_gymnax_1_is_refused(env, match):
+    with pytest.raises(TypeError, match=re.escape(match)):
+        jaxrl.check(jaxrl.PPO(env, getattr(env, "default_params", None)))
+
+
 def test_an_unknown_suite_is_refused():
     with pytest.raises(ValueError, match="unknown suite 'atari'"):
         envs.make("atari:Pong")
@@ -266,5 +290,21 @@ def test_the_time_limit_of_a_suite_is_a_number(monkeypatch):
 
     monkeypatch.setattr(adapters, "make_from_suite", lambda name: (env := STAND_INS["brax"](), env.default_params))
     assert envs.make("brax:ant", max_steps_in_episode=7)[1].max_steps_in_episode == 7
-    with pytest.raises(ValueError, match=r"env\.max_steps_in_episode='long' must be a number"):
+    with pytest.raises(ValueError, match=r"env\.max_steps_in_episode='long' must be an integer"):
         envs.make("brax:ant", max_steps_in_episode="long")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "match"),
+    [
+        ("CartPole-v1", {"max_steps_in_episode": 2.5}, "max_steps_in_episode=2.5 must be an integer"),
+        ("CartPole-v1", {"max_steps_in_episode": True}, "max_steps_in_episode=True must be an integer"),
+        ("CartPole-v1", {"max_steps_in_episode": 0}, "max_steps_in_episode=0 must be at least 1"),
+        ("CartPole-v1", {"length": True}, "length=True must be a number"),
+        ("DeepSea-bsuite", {"deterministic": 1}, "deterministic=1 must be True or False"),
+    ],
+)
+def test_options_are_of_the_kind_of_their_defaults(name, options, match):
+    with pytest.raises(ValueError, match=re.escape(f"env.{match}")):
+        envs.make(name, **options)
+    assert envs.make("CartPole-v1", length=1)[1].length == 1

@@ -137,3 +137,21 @@ def test_munchausen_backup_against_the_papers_equation():
 def test_what_is_said_about_the_actions_taken(shape):
     outputs, action = normal(0, *shape), jnp.array([0, 2, 1, 1, 0])
     np.testing.assert_array_equal(ops.taken(outputs, action), outputs[jnp.arange(B), action])
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: ops.QuantileReturns(0), "num_quantiles=0 must be an integer, at least 1"),
+        (lambda: ops.QuantileReturns(2.5), r"num_quantiles=2\.5 must be an integer"),  # pyright: ignore
+        (lambda: ops.QuantileReturns(True), "num_quantiles=True must be an integer"),
+        (lambda: ops.CategoricalReturns(0.0, 1.0, 1), "num_atoms=1 must be an integer, at least 2"),
+        (lambda: ops.CategoricalReturns(0.0, 1.0, 51.0), r"num_atoms=51\.0 must be an integer"),  # pyright: ignore
+        (lambda: ops.CategoricalReturns(1.0, 1.0), r"low=1\.0, high=1\.0: low must be below high"),
+        (lambda: ops.CategoricalReturns(0.0, float("inf")), "both finite"),
+        (lambda: ops.CategoricalReturns("0", 1.0), "low=0, high=1.0: low must be"),  # pyright: ignore
+    ],
+)
+def test_what_is_no_distribution_is_refused(make, match):
+    with pytest.raises(ValueError, match=match):
+        make()

@@ -107,6 +107,7 @@ class DQN:
     params: Any = None
 
     action_spaces: ClassVar[tuple[str, ...]] = ("Discrete",)
+    reads_masks: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         replaying.check_sizes(self)

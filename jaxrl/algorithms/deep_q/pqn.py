@@ -83,6 +83,7 @@ class PQN:
     params: Any = None
 
     action_spaces: ClassVar[tuple[str, ...]] = ("Discrete",)
+    reads_masks: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         ops.check_minibatches(self.num_minibatches, num_envs=self.num_envs, num_steps=self.num_steps)

@@ -98,6 +98,7 @@ class RecurrentPQN:
     params: Any = None
 
     action_spaces: ClassVar[tuple[str, ...]] = ("Discrete",)
+    reads_masks: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         ops.check_minibatches(self.num_minibatches, num_envs=self.num_envs)

@@ -100,6 +100,8 @@ class SAC:
     def __post_init__(self) -> None:
         replaying.check_sizes(self)
         sizes = (self.num_critics, self.num_quantiles, self.num_dropped)
+        if self.critics is not None:  # `targets` knows how many outputs they have
+            return
         if all(type(n) is int for n in sizes) and self.num_dropped >= self.num_critics * self.num_quantiles:
             raise ValueError(
                 f"num_dropped={self.num_dropped} leaves nothing of num_critics={self.num_critics} times "
@@ -168,11 +170,17 @@ class SAC:
         return follow(self, state), metrics
 
     def targets(self, state: OffPolicyState, experience: buffers.Experience, key: jax.Array) -> jax.Array:
-        """Points r + d (z - α log π) of the returns that follow experience, `[B, K]`. The key is consumed."""
+        """Points r + d (z - α log π) of the returns that follow experience, `[B, K]`. The key is consumed.
+
+        Raises:
+          ValueError: if `num_dropped` is not less than the number of the critics' outputs.
+        """
         action, log_prob = self.policy(state.params, experience.next_obs).sample_and_log_prob(key)
         values = self.models[1].apply(state.target_params, experience.next_obs, action)
         chex.assert_rank(values, 3)
         pooled = jnp.sort(jnp.moveaxis(values, 0, 1).reshape(len(log_prob), -1), axis=-1)
+        if self.num_dropped >= pooled.shape[1]:
+            raise ValueError(f"num_dropped={self.num_dropped} leaves nothing of the {pooled.shape[1]} critics' outputs")
         kept = pooled[:, : pooled.shape[1] - self.num_dropped]
         soft = kept - (jnp.exp(state.params["log_temperature"]) * log_prob)[:, None]
         return experience.reward[:, None] + experience.discounts[:, None] * soft

@@ -127,8 +127,8 @@ class RecurrentPPO:
         if self.network is not None:
             return self.network
         space, actions = self.env.observation_space(self.env_params), self.env.action_space(self.env_params)
-        masked, discrete = networks.has_mask(space), hasattr(actions, "n")
-        torso = networks.default_torso(space.spaces["obs"] if masked else space, self.hidden_sizes)
+        inner, masked = networks.without_mask(space, actions)
+        torso, discrete = networks.default_torso(inner, self.hidden_sizes), hasattr(actions, "n")
         head = networks.PolicyAndValue(actions.n if discrete else networks.action_size(actions), discrete)
         return networks.Recurrent(torso, self.cell(self.hidden_sizes[-1]), head, masked)
 

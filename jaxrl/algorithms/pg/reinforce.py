@@ -92,10 +92,6 @@ class Reinforce:
         """The most probable actions `[B]` or `[B, A]` of raw observations `[B, ...]`, for evaluation."""
         return experience.apply(self, state.params, state, obs)[0].mode()
 
-    def explore(self, state: PolicyState, obs: Any, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Actions of the policy for raw observations `[N, ...]`, and their log-probabilities. The key is consumed."""
-        return experience.explore(self, state, obs, key)
-
     def rollout(self, state: PolicyState, key: jax.Array) -> tuple[PolicyState, Transition]:
         """Play a new episode in each environment, `[T, N, ...]`. The key is consumed.
 
