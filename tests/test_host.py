@@ -13,6 +13,7 @@ import pytest
 
 import jaxrl
 from jaxrl import envs, presets
+from jaxrl.algorithms import replaying
 from jaxrl.envs.adapters.legacy import as_space
 from tests.helpers import compilations
 
