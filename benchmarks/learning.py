@@ -119,10 +119,11 @@ def make_algorithm(name: str, problem: tuple[Any, Any], env: str, steps: int) ->
     """
     from jaxrl import presets
     from jaxrl.engine.names import ALGORITHMS
+    from jaxrl.types import first_steps
 
     _, fields, anneal = presets.preset(name, env)
     algorithm = ALGORITHMS[name](*problem, **fields)
-    every = (steps - warmup_steps(algorithm)) // (EVALUATIONS * algorithm.steps_per_update)
+    every = (steps - first_steps(algorithm)) // (EVALUATIONS * algorithm.steps_per_update)
     if not every:
         raise SystemExit(f"{env}: {steps:,} steps are fewer than {EVALUATIONS} updates, one for each evaluation")
     if anneal:
@@ -133,12 +134,14 @@ def make_algorithm(name: str, problem: tuple[Any, Any], env: str, steps: int) ->
 
 def configuration(name: str, env: str, options: Options) -> dict[str, Any]:
     """What a cell's result says of its run."""
+    from jaxrl.types import first_steps
+
     cell = cells(options)[name, env]
     algorithm, fields, every = make_algorithm(name, (None, None), env, options.steps or cell.steps)
     return {
         "env": env,
         "algorithm": name,
-        "steps": warmup_steps(algorithm) + every * EVALUATIONS * algorithm.steps_per_update,
+        "steps": first_steps(algorithm) + every * EVALUATIONS * algorithm.steps_per_update,
         "seeds": options.seeds or cell.seeds,
         "threshold": cell.threshold if math.isfinite(cell.threshold) else None,
         "preset": {field: plain(field, value) for field, value in fields.items()},
@@ -150,6 +153,7 @@ def measure(name: str, env: str, options: Options) -> Result:
     import jax
 
     import jaxrl
+    from jaxrl.types import first_steps
 
     settings = configuration(name, env, options)
     seeds = settings["seeds"]
@@ -160,7 +164,7 @@ def measure(name: str, env: str, options: Options) -> Result:
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     returns = np.asarray(fitted.evaluations["return"], dtype=np.float64).reshape(-1, seeds)
     assert len(returns) == EVALUATIONS, f"fit evaluated {len(returns)} times"
-    evaluated_steps = np.asarray(fitted.evaluations["update"]) * algorithm.steps_per_update + warmup_steps(algorithm)
+    evaluated_steps = np.asarray(fitted.evaluations["update"]) * algorithm.steps_per_update + first_steps(algorithm)
     measurements = {
         "evaluation_steps": evaluated_steps.tolist(),
         "evaluation_returns": results.finite_or_null(returns.T),
@@ -186,11 +190,6 @@ def measure(name: str, env: str, options: Options) -> Result:
 def cells(options: Options) -> dict[tuple[str, str], Cell]:
     """Those of the options."""
     return FULL if options.full else CELLS
-
-
-def warmup_steps(algorithm: Any) -> int:
-    """Environment steps before the first update."""
-    return getattr(algorithm, "warmup", 0) * getattr(algorithm, "num_envs", 0)
 
 
 def training_curve(metrics: dict[str, Any], every: int) -> np.ndarray:

@@ -7,7 +7,7 @@ import optax
 
 from jaxrl import ops
 from jaxrl.engine.names import VARIANTS
-from jaxrl.types import steps_per_update
+from jaxrl.types import first_steps, steps_per_update
 
 
 class Preset(NamedTuple):
@@ -118,8 +118,8 @@ def preset(algorithm: str, env: str) -> Preset:
 
 
 def updates_of(algorithm: Any, total_steps: int) -> int:
-    """Updates that make at least so many environment steps."""
-    return math.ceil(total_steps / steps_per_update(algorithm))
+    """Updates that make at least so many environment steps, with those before the first one."""
+    return max(1, math.ceil((total_steps - first_steps(algorithm)) / steps_per_update(algorithm)))
 
 
 def annealed(algorithm: Any, total_steps: int) -> Any:

@@ -131,6 +131,11 @@ def steps_per_update(algorithm: Any) -> int:
     return getattr(algorithm, "steps_per_update", 1)
 
 
+def first_steps(algorithm: Any) -> int:
+    """Environment steps before the first update: the random ones that a replay begins with, of all environments."""
+    return getattr(algorithm, "warmup", 0) * getattr(algorithm, "num_envs", 1)
+
+
 def static(default: Any = dataclasses.MISSING, *, low: float = -math.inf, high: float = math.inf) -> Any:
     """A static field of an algorithm: it takes part in the compilation key.
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import jaxrl
+from jaxrl import presets
 from jaxrl.engine.logging import JsonlLogger, read_jsonl, summarize
 from jaxrl.engine.programs import evaluate_seeds
 from tests.helpers import assert_trees_close, assert_trees_equal, compilations, row
@@ -360,3 +361,10 @@ def test_a_logger_that_cannot_begin_tells_why(ppo: jaxrl.PPO, tmp_path: Path) ->
 
     with pytest.raises(OSError, match="disk full"):
         jaxrl.fit(ppo, fresh_key(), 1, out=tmp_path / "run", loggers=[Broken()])
+
+
+def test_the_first_random_steps_of_a_replay_count(tmp_path):
+    dqn = jaxrl.DQN(*jaxrl.envs.make("CartPole-v1"), num_envs=2, num_steps=3, warmup=5, batch_size=4, hidden_sizes=(4,))
+    jaxrl.fit(dqn, jax.random.key(0), 2, out=tmp_path / "run", loggers=None)
+    assert read_jsonl(tmp_path / "run" / "metrics.jsonl")[-1]["env_steps"] == 2 * 5 + 2 * 2 * 3
+    assert presets.updates_of(dqn, 2 * 5 + 2 * 2 * 3) == 2

@@ -16,7 +16,7 @@ import numpy as np
 from jaxrl import envs
 from jaxrl.engine.checkpoint import write_json
 from jaxrl.engine.names import ALGORITHMS, CHOICES, full_name, name_of
-from jaxrl.types import field_types, steps_per_update
+from jaxrl.types import field_types, first_steps, steps_per_update
 
 CONFIG = "config.json"
 
@@ -25,7 +25,8 @@ def describe(algorithm: Any) -> dict[str, Any]:
     """Algorithm and fields as JSON: numbers as they are, functions and environments by name, arrays by digest."""
     fields = {field.name: _value(field.name, getattr(algorithm, field.name)) for field in dataclasses.fields(algorithm)}
     name = name_of(type(algorithm), ALGORITHMS) or full_name(type(algorithm))
-    return {"algorithm": name, "steps_per_update": steps_per_update(algorithm), "fields": fields}
+    steps = {"first_steps": first_steps(algorithm), "steps_per_update": steps_per_update(algorithm)}
+    return {"algorithm": name, **steps, "fields": fields}
 
 
 def new_directory(directory: Path) -> Path:
@@ -106,7 +107,7 @@ def flag_defaults(algorithm_class: Any, saved: dict[str, Any]) -> dict[str, Any]
     types = field_types(algorithm_class)
     values = {name: decode(types.get(name), value) for name, value in saved["fields"].items()}
     options = {name: saved[name] for name in ("evaluate_every", "save_every") if name in saved}
-    total_steps = saved["num_updates"] * saved["steps_per_update"]
+    total_steps = saved["first_steps"] + saved["num_updates"] * saved["steps_per_update"]
     return values | options | {"total_steps": total_steps, "seeds": (saved["key_shape"] or [1])[0]}
 
 
