@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import jaxrl
+from jaxrl.engine.describe import describe
 from jaxrl.engine.logging import JsonlLogger, read_jsonl, summarize
 from jaxrl.engine.programs import evaluate_seeds
 from tests.helpers import assert_trees_close, assert_trees_equal, compilations, row
@@ -360,3 +361,26 @@ def test_a_logger_that_cannot_begin_tells_why(ppo: jaxrl.PPO, tmp_path: Path) ->
 
     with pytest.raises(OSError, match="disk full"):
         jaxrl.fit(ppo, fresh_key(), 1, out=tmp_path / "run", loggers=[Broken()])
+
+
+class Sized(type(jaxrl.envs.make("CartPole-v1")[0])):
+    """A user's own environment, of some size."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+
+def test_resume_refuses_an_environment_of_other_fields(ppo: jaxrl.PPO, tmp_path: Path) -> None:
+    jaxrl.fit(ppo.replace(env=Sized(5)), fresh_key(), 1, out=tmp_path / "run", loggers=[])
+    with pytest.raises(ValueError, match=r"env: the save was made with .*Sized.*'size': 5.*, not .*'size': 10"):
+        jaxrl.fit(ppo.replace(env=Sized(10)), resume=tmp_path / "run", loggers=[])
+    assert jaxrl.fit(ppo.replace(env=Sized(5)), resume=tmp_path / "run", loggers=[]).num_updates == 1
+
+
+def test_an_environment_inside_another_is_told_by_its_fields(ppo: jaxrl.PPO) -> None:
+    def described(size: int) -> str:
+        legacy = jaxrl.envs.LegacyEnvironment(Sized(size), ppo.env_params)
+        return describe(ppo.replace(env=jaxrl.envs.wrappers.FlattenObservation(legacy)))["fields"]["env"]["unnamed"]
+
+    assert described(5) == described(5) != described(10)
