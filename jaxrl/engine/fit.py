@@ -79,6 +79,7 @@ def fit(
 
     Raises:
       ValueError: for a field or argument that cannot work, named.
+      TypeError: for a field of the wrong kind, or `evaluate_every` for an algorithm without `act`.
       FloatingPointError: when the state becomes non-finite; the last good save stays.
 
     Example:
@@ -86,6 +87,8 @@ def fit(
       >>> ppo = jaxrl.PPO(*gymnax.make("CartPole-v1"), num_envs=4, num_steps=8, num_minibatches=2)
       >>> jaxrl.fit(ppo, jax.random.key(0), 2, loggers=[]).metrics["loss"].shape
       (2,)
+
+    Source: our own.
     """
     check(algorithm)
     given = {"evaluate_every": evaluate_every, "save_every": save_every}
