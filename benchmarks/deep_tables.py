@@ -90,19 +90,23 @@ def replay_table(directory: pathlib.Path) -> str:
 
 def suites_table(directory: pathlib.Path) -> str:
     """PPO in other suites."""
-    header = ("environment", "steps", "return", "random actions", "difference, standard errors", "minutes", "command")
+    header = ("environment", "steps", "return", "random actions", "difference, standard errors", "finished, of both")
+    header += ("minutes", "command")
     rows, measured = [], []
     for name, cell in suites.CELLS.items():
         result = results.load(f"suites_{name}", directory)
         command = f"`python -m benchmarks.suites --suites {name}`"
         if result is None:
-            rows.append([cell.env, f"{cell.steps:,}", "not measured", "–", "–", "–", command])
+            rows.append([cell.env, f"{cell.steps:,}", "not measured", *["–"] * 4, command])
             continue
         measured.append(result)
         numbers = next(iter(result.sides.values())).measurements
         means = [f"{np.mean(numbers[key]):.2f}" for key in ("returns", "random_returns")]
         minutes = f"{numbers['seconds'][0] / 60:.1f}"
-        steps, apart = f"{result.configuration['steps']:,}", f"{suites.advantage(result):.0f}"
-        rows.append([cell.env, steps, *means, apart, minutes, f"`{result.command}`"])
-    note = "PPO, one seed; means over whole episodes (cut after 1000 or 2000 steps), and what it took to learn."
+        steps = f"{result.configuration['steps']:,}"
+        rows.append([cell.env, steps, *means, *suites.in_words(result), minutes, f"`{result.command}`"])
+    note = (
+        "PPO, one seed, and what it took to learn. Actions are sampled, not greedy; means over first episodes, of "
+        "which those that did not finish (within 1000 or 2000 steps) count as far as they went."
+    )
     return with_notes(render(header, rows), *([note] if measured else []), *device_lines(measured))

@@ -1,4 +1,4 @@
-"""One judge for all libraries: trained actors as plain weights, played greedily in the same environments."""
+"""Who plays in evaluations: trained actors as plain weights, one judge of all libraries; learners, and chance."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxrl
+from jaxrl.algorithms.replaying import random_action
 
 
 @flax.struct.dataclass
@@ -33,6 +34,43 @@ class GreedyActor:
         if hasattr(self.env.action_space(self.env_params), "n"):
             return jnp.argmax(x, axis=-1).astype(jnp.int32)
         return jnp.tanh(x)
+
+
+@flax.struct.dataclass
+class SampledActor:
+    """The policy of a learner as it is in training, whose actions are sampled."""
+
+    algorithm: Any
+
+    @property
+    def env(self) -> Any:
+        """Of the learner."""
+        return self.algorithm.env
+
+    @property
+    def env_params(self) -> Any:
+        """Of the learner."""
+        return self.algorithm.env_params
+
+    def act(self, state: Any, obs: Any, key: jax.Array) -> jax.Array:
+        """Actions `[B]` or `[B, A]` of observations `[B, ...]`."""
+        return self.algorithm.explore(state, obs, key)[0]
+
+
+@flax.struct.dataclass
+class RandomActor:
+    """Uniformly random actions, of those that are allowed where the environment says which; any state is its own."""
+
+    env_params: Any
+    env: Any = jaxrl.static()
+
+    def act(self, state: Any, obs: Any, key: jax.Array) -> jax.Array:
+        """Actions `[B]` or `[B, A]` for observations `[B, ...]`."""
+        del state
+        if isinstance(obs, dict):
+            logits = jnp.where(obs["action_mask"], 0.0, -jnp.inf)
+            return jax.random.categorical(key, logits).astype(jnp.int32)
+        return random_action(self.env.action_space(self.env_params), obs, key)[0]
 
 
 def play(

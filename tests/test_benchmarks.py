@@ -27,6 +27,7 @@ from benchmarks import (
     rendering,
     replay,
     results,
+    suites,
     tables,
 )
 from benchmarks.results import Device, Result, Side
@@ -74,6 +75,20 @@ def test_a_result_survives_the_disk(tmp_path):
     assert results.load("ppo_vs_peers", tmp_path) == result
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]  # nothing partial stays
     assert results.load("other", tmp_path) is None
+
+
+def suites_result(ours, random):
+    shares = {"finished": [1.0], "random_finished": [0.5]}
+    side = Side({"jax": "0.10.2"}, {}, {}, {"returns": ours, "random_returns": random, "seconds": [60.0], **shares})
+    return dataclasses.replace(make_result("suites_brax"), sides={"jaxrl": side}, configuration={"steps": 1000})
+
+
+def test_returns_that_never_differ_are_no_million_standard_errors_apart(tmp_path):
+    assert suites.in_words(suites_result([9.0, 9.0], [1.0, 1.0])) == ("> 100", "100% / 50%")
+    # Variances 2 of two numbers each: the error is √(2/2 + 2/2) = √2, and the means are 10 apart.
+    assert suites.in_words(suites_result([10.0, 12.0], [0.0, 2.0]))[0] == f"{10 / 2**0.5:.0f}"
+    results.save(suites_result([9.0, 9.0], [1.0, 1.0]), tmp_path)
+    assert "| 1,000 | 9.00 | 1.00 | > 100 | 100% / 50% | 1.0 |" in deep_tables.suites_table(tmp_path)
 
 
 def test_the_innermost_lists_are_one_line_each():

@@ -11,6 +11,7 @@ import scipy.stats
 
 import jaxrl
 from jaxrl import buffers, envs, ops
+from jaxrl.buffers.samples import below
 from jaxrl.types import Transition
 
 NUM_ENVS, GAMMA = 3, 0.9
@@ -117,9 +118,35 @@ def test_a_batch_of_rings_equals_a_loop():
         jax.tree.map(np.testing.assert_array_equal, jax.tree.map(lambda x, i=index: x[i], together), filled(batch, 60))
 
 
+def test_a_piece_marked_truncated_keeps_its_last_observation():
+    batch, other = history(6, ends=0.0), history(6, seed=1, ends=0.0)
+    other = other.replace(obs=other.obs + 500, next_obs=other.next_obs + 500)  # not where the first piece stopped
+    cut = batch.replace(truncated=batch.truncated.at[-1].set(True))
+    last = np.asarray(batch.obs)[-1]
+    for first, kept in ((cut, True), (batch, False)):
+        replay = jax.jit(buffers.add_all)(filled(first, 300), other)
+        found = jax.device_get(sample(replay, jax.random.key(0), 400))
+        at_cut = np.isin(found.obs, last)
+        assert at_cut.any()
+        assert (found.next_obs[at_cut] == found.obs[at_cut] + 1).all() == kept
+
+
 def test_too_little_room_is_refused():
     with pytest.raises(ValueError, match="capacity=8: 3 environments need at least 9 rows"):
         filled(history(2), 8)
+
+
+def test_more_rows_than_priorities_tell_apart_are_refused():
+    example = jax.tree.map(lambda x: x[0], history(2))
+    with pytest.raises(ValueError, match=r"capacity=20000000: priorities tell 16777216 rows apart; take fewer"):
+        buffers.init_replay(example, 20_000_000, prioritized=True)
+
+
+def test_integers_below_a_bound_are_exact():
+    bits = np.append(np.random.default_rng(0).integers(0, 2**32, 1000, np.uint32), np.uint32([0, 2**32 - 1]))
+    for bound in (1, 3, 2**16 - 1, 2**16, 2**24 + 3, 2**31 - 1):
+        expected = [int(x) * bound >> 32 for x in bits]
+        np.testing.assert_array_equal(below(jnp.asarray(bits), bound), expected)
 
 
 def test_sequences_end_where_episodes_and_the_ring_do():
@@ -128,6 +155,7 @@ def test_sequences_end_where_episodes_and_the_ring_do():
     row = buffers.sample_rows(replay, jax.random.key(0), 200)
     steps, counts = jax.device_get(buffers.sequence(replay, row, 4))
     newest = np.asarray(batch.obs)[-1]
+    assert np.isnan(steps.log_prob).all(), "likelihoods are not kept"
     for b in range(200):
         time, env = (int(x) for x in np.argwhere(np.asarray(batch.obs) == steps.obs[0, b])[0])
         for t in range(4):

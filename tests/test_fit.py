@@ -16,6 +16,7 @@ import pytest
 
 import jaxrl
 from jaxrl import presets
+from jaxrl.engine.describe import describe
 from jaxrl.engine.logging import JsonlLogger, read_jsonl, summarize
 from jaxrl.engine.programs import evaluate_seeds
 from tests.helpers import assert_trees_close, assert_trees_equal, compilations, row
@@ -368,3 +369,26 @@ def test_the_first_random_steps_of_a_replay_count(tmp_path):
     jaxrl.fit(dqn, jax.random.key(0), 2, out=tmp_path / "run", loggers=None)
     assert read_jsonl(tmp_path / "run" / "metrics.jsonl")[-1]["env_steps"] == 2 * 5 + 2 * 2 * 3
     assert presets.updates_of(dqn, 2 * 5 + 2 * 2 * 3) == 2
+
+
+class Sized(type(jaxrl.envs.make("CartPole-v1")[0])):
+    """A user's own environment, of some size."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+
+def test_resume_refuses_an_environment_of_other_fields(ppo: jaxrl.PPO, tmp_path: Path) -> None:
+    jaxrl.fit(ppo.replace(env=Sized(5)), fresh_key(), 1, out=tmp_path / "run", loggers=[])
+    with pytest.raises(ValueError, match=r"env: the save was made with .*Sized.*'size': 5.*, not .*'size': 10"):
+        jaxrl.fit(ppo.replace(env=Sized(10)), resume=tmp_path / "run", loggers=[])
+    assert jaxrl.fit(ppo.replace(env=Sized(5)), resume=tmp_path / "run", loggers=[]).num_updates == 1
+
+
+def test_an_environment_inside_another_is_told_by_its_fields(ppo: jaxrl.PPO) -> None:
+    def described(size: int) -> str:
+        legacy = jaxrl.envs.LegacyEnvironment(Sized(size), ppo.env_params)
+        return describe(ppo.replace(env=jaxrl.envs.wrappers.FlattenObservation(legacy)))["fields"]["env"]["unnamed"]
+
+    assert described(5) == described(5) != described(10)

@@ -75,7 +75,7 @@ def rollout(algorithm: Any, state: Any, key: jax.Array) -> tuple[Any, Transition
 
 
 def remember(memory: Memory, batch: Transition) -> Memory:
-    """Store a batch `[T, N, ...]`."""
+    """Store a batch `[T, N, ...]`, whose steps continue those before them."""
     return dataclasses.replace(memory, replay=buffers.add_all(memory.replay, batch))
 
 

@@ -14,10 +14,15 @@ import jax.numpy as jnp
 from jaxrl import ops
 from jaxrl.types import Transition
 
+MOST_PRIORITIES = 2**24
+"""Rows that a float32 fraction of the sum of their priorities tells apart, if they are alike."""
+
 
 @flax.struct.dataclass
 class Replay:
     """A ring of L rows for each of N environments, flat: row r of environment n stands at n L + r.
+
+    Log-probabilities of the actions are not kept: learners from replay here need none.
 
     Args:
       obs: `[N L, ...]`, in the observations' own dtype.
@@ -60,8 +65,11 @@ def init_replay(example: Transition, capacity: int, prioritized: bool = False) -
       capacity: N L, rows of all environments; the last observation of an episode takes one as well as each step does.
       prioritized: whether steps have priorities.
 
+    Returns:
+      The ring, without a step.
+
     Raises:
-      ValueError: for a capacity below three rows for each environment.
+      ValueError: for a capacity below three rows for each environment, or with priorities above 2^24 rows.
 
     Example:
       >>> import jaxrl
@@ -77,6 +85,10 @@ def init_replay(example: Transition, capacity: int, prioritized: bool = False) -
     num_rows = capacity // num_envs
     if num_rows < 3:
         raise ValueError(f"capacity={capacity}: {num_envs} environments need at least {3 * num_envs} rows")
+    if prioritized and capacity > MOST_PRIORITIES:
+        raise ValueError(
+            f"capacity={capacity}: priorities tell {MOST_PRIORITIES} rows apart; take fewer, or none of them"
+        )
 
     def ring(x: jax.Array) -> jax.Array:
         return jnp.zeros((num_envs * num_rows, *x.shape[1:]), x.dtype)
@@ -100,7 +112,17 @@ def add(replay: Replay, transition: Transition) -> Replay:
 
     Args:
       replay: the ring; give it away (donate it) for the write to be in place.
-      transition: `[N, ...]`.
+      transition: `[N, ...]`; each continues the one before it of its environment: its `obs` is that one's `next_obs`,
+        unless that one was done. Mark the last step of a piece truncated where the next one does not follow, or its
+        `next_obs` is lost to the `obs` of the next.
+
+    Returns:
+      The ring.
+
+    Example:
+      As `init_replay`.
+
+    Source: our own.
     """
     size = replay.num_rows
     first = jnp.arange(len(replay.position)) * size
@@ -132,11 +154,42 @@ def add(replay: Replay, transition: Transition) -> Replay:
 
 
 def add_all(replay: Replay, batch: Transition) -> Replay:
-    """The ring with the steps of a batch `[T, N, ...]`, one after the other."""
+    """The ring with the steps of a batch, one after the other.
+
+    Args:
+      replay: the ring.
+      batch: `[T, N, ...]`; each step continues the one before it, as for `add`, that of an earlier batch too.
+
+    Returns:
+      The ring.
+
+    Example:
+      >>> import dataclasses, jaxrl
+      >>> env, env_params = jaxrl.envs.make("CartPole-v1")
+      >>> obs, env_state = jaxrl.envs.reset(env, env_params, jax.random.key(0), 2)
+      >>> act = lambda obs, key: (jnp.zeros(2, jnp.int32), jnp.zeros(2))
+      >>> *_, batch = jaxrl.envs.rollout(env, env_params, act, obs, env_state, jax.random.key(1), 5)
+      >>> cut = dataclasses.replace(batch, truncated=batch.truncated.at[-1].set(True))  # what comes next is not next
+      >>> add_all(init_replay(jax.tree.map(lambda x: x[0], batch), 100), cut).filled.tolist()
+      [6, 6]
+
+    Source: our own.
+    """
     return jax.lax.scan(lambda replay, transition: (add(replay, transition), None), replay, batch)[0]
 
 
 def following(replay: Replay, row: jax.Array, steps: int = 1) -> jax.Array:
-    """The rows that come so many after given ones, around the ring of their environment."""
+    """The rows that come so many after given ones, around the ring of their environment.
+
+    Args:
+      replay: the ring.
+      row: int32 `[...]`.
+      steps: how many; a negative number goes back.
+
+    Returns:
+      Rows, int32 `[...]`.
+
+    Source: our own.
+    """
     size = replay.num_rows
     return row // size * size + (row % size + steps) % size

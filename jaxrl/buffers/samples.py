@@ -35,22 +35,27 @@ class Experience:
 
 
 def sample_rows(replay: Replay, key: jax.Array, batch_size: int) -> jax.Array:
-    """Rows int32 `[B]` of uniformly random steps, with replacement. The key is consumed.
+    """Rows of uniformly random steps, with replacement.
 
-    Uniform over environments, and over the steps of each, to one part in 2^24. Should all candidates of a sample be
-    last observations, the newest step is taken: that it is likelier by at most 2^-8 for this is the price of O(B).
+    Uniform over environments, and over the rows of each: probabilities are right to 2^-32. Should all candidates of a
+    sample be last observations, the newest step is taken: that it is likelier by at most 2^-8 for this is the price
+    of O(B).
 
     Args:
       replay: with at least one step of each environment.
       key: consumed.
       batch_size: B.
+
+    Returns:
+      Rows, int32 `[B]`.
+
+    Example:
+      As `n_step`.
+
+    Source: Lin (1992), Self-Improving Reactive Agents Based on Reinforcement Learning, Planning and Teaching.
     """
     # One draw for all, and products: integers below a bound of each row's own cost five times as much.
-    draws = jax.random.bits(key, (1 + CANDIDATES, batch_size), jnp.uint32).astype(jnp.float32) * 2.0**-32
-
-    def below(draw: jax.Array, bound: Any) -> jax.Array:
-        return jnp.minimum((draw * bound).astype(jnp.int32), bound - 1)
-
+    draws = jax.random.bits(key, (1 + CANDIDATES, batch_size), jnp.uint32)
     env = below(draws[0], len(replay.position))
     # The newest rows lie before the head, which moves; the oldest one is the head itself once the ring is full.
     row = (replay.position[env][None] - 1 - below(draws[1:], replay.filled[env][None])) % replay.num_rows
@@ -60,6 +65,29 @@ def sample_rows(replay: Replay, key: jax.Array, batch_size: int) -> jax.Array:
     return jnp.where(replay.is_step[index], index, newest_step(replay, env))
 
 
+def below(bits: jax.Array, bound: Any) -> jax.Array:
+    """Integers int32 `[...]` in [0, bound): bits times bound over 2^32, exact without integers of 64 bits.
+
+    Args:
+      bits: uint32 `[...]`, random.
+      bound: positive, below 2^31.
+
+    Returns:
+      Each integer with probability 1 / bound, to 2^-32.
+
+    Example:
+      >>> below(jnp.array([0, 2**31, 2**32 - 1], jnp.uint32), 10).tolist()
+      [0, 5, 9]
+
+    Source: Lemire (2019), Fast Random Integer Generation in an Interval, without the rejection.
+    """
+    bound = jnp.asarray(bound, jnp.uint32)
+    high, low, bound_high, bound_low = bits >> 16, bits & 0xFFFF, bound >> 16, bound & 0xFFFF
+    middle = high * bound_low + (low * bound_low >> 16)
+    carry = low * bound_high + (middle & 0xFFFF)
+    return (high * bound_high + (middle >> 16) + (carry >> 16)).astype(jnp.int32)
+
+
 def newest_step(replay: Replay, env: jax.Array) -> jax.Array:
     """Rows of the last steps of environments `[B]`: before the head, or before the last observation there."""
     last = following(replay, env * replay.num_rows + replay.position[env], -1)
@@ -67,7 +95,9 @@ def newest_step(replay: Replay, env: jax.Array) -> jax.Array:
 
 
 def sample_by_priority(replay: Replay, key: jax.Array, batch_size: int) -> tuple[jax.Array, jax.Array]:
-    """Rows int32 `[B]` of steps in proportion to their priorities, one from each of B equal parts of their sum.
+    """Rows of steps in proportion to their priorities, one from each of B equal parts of their sum.
+
+    Probabilities are right to 6e-8: a priority below that part of the sum may never be drawn.
 
     Args:
       replay: with priorities, and at least one step.
@@ -75,8 +105,11 @@ def sample_by_priority(replay: Replay, key: jax.Array, batch_size: int) -> tuple
       batch_size: B.
 
     Returns:
-      Rows, and importance weights 1 / (n p) over the largest of them `[B]`, to be raised to a power β: n and the sum
-      of all priorities are the same for all.
+      Rows, int32 `[B]`, and importance weights 1 / (n p) over the largest of them `[B]`, to be raised to a power β: n
+      and the sum of all priorities are the same for all.
+
+    Example:
+      As `prioritize`.
 
     Source: Schaul et al. (2016), Prioritized Experience Replay, section 3.4 and appendix B.2.1, arXiv:1511.05952.
     """
@@ -93,6 +126,19 @@ def prioritize(replay: Replay, row: jax.Array, priority: jax.Array) -> Replay:
       replay: with priorities.
       row: from `sample_by_priority`.
       priority: positive; a row of priority zero would never be sampled again.
+
+    Returns:
+      The replay, in which new steps have the largest priority so far.
+
+    Example:
+      >>> import jaxrl
+      >>> dqn = jaxrl.DQN(*jaxrl.envs.make("CartPole-v1"), prioritized=True, num_envs=2, warmup=10, capacity=100)
+      >>> replay = dqn.init(jax.random.key(0)).memory.replay
+      >>> row, weight = sample_by_priority(replay, jax.random.key(1), 4)
+      >>> prioritize(replay, row, jnp.full(4, 2.0)).max_priority.tolist()
+      2.0
+
+    Source: Schaul et al. (2016), Prioritized Experience Replay, algorithm 1, arXiv:1511.05952.
     """
     tree: Any = replay.tree
     max_priority: Any = replay.max_priority
@@ -111,6 +157,17 @@ def n_step(replay: Replay, row: jax.Array, num_steps: int, discount: jax.Array |
       row: `[B]`, of steps, from `sample_rows`.
       num_steps: n ≥ 1, static.
       discount: γ.
+
+    Returns:
+      The experience `[B]`.
+
+    Example:
+      >>> import jaxrl
+      >>> dqn = jaxrl.DQN(*jaxrl.envs.make("CartPole-v1"), num_envs=2, warmup=10, capacity=100)
+      >>> replay = dqn.init(jax.random.key(0)).memory.replay
+      >>> experience = n_step(replay, sample_rows(replay, jax.random.key(1), 4), 3, discount=0.99)
+      >>> experience.next_obs.shape, bool((experience.reward <= 1 + 0.99 + 0.99**2).all())
+      ((4, 4), True)
 
     Source: Sutton & Barto (2018), Reinforcement Learning, eq. 7.1.
     """
@@ -132,7 +189,7 @@ def n_step(replay: Replay, row: jax.Array, num_steps: int, discount: jax.Array |
 
 
 def sequence(replay: Replay, row: jax.Array, length: int) -> tuple[Transition, jax.Array]:
-    """The steps `[T, B]` from given rows on, and which of them count, bool `[T, B]`.
+    """The steps from given rows on, and which of them count.
 
     Those after the end of an episode, or after the newest step, do not count; they repeat the last one that does.
 
@@ -140,6 +197,21 @@ def sequence(replay: Replay, row: jax.Array, length: int) -> tuple[Transition, j
       replay: the ring.
       row: `[B]`, of steps, from `sample_rows`.
       length: T, static.
+
+    Returns:
+      Transitions `[T, B, ...]`, and bool `[T, B]`. Every `log_prob` is NaN, for the replay keeps none: a ratio of
+      likelihoods cannot be taken of them.
+
+    Example:
+      >>> import jaxrl
+      >>> dqn = jaxrl.DQN(*jaxrl.envs.make("CartPole-v1"), num_envs=2, warmup=10, capacity=100)
+      >>> replay = dqn.init(jax.random.key(0)).memory.replay
+      >>> steps, counts = sequence(replay, sample_rows(replay, jax.random.key(1), 4), 3)
+      >>> steps.obs.shape, counts.shape
+      ((3, 4, 4), (3, 4))
+
+    Source: Hausknecht & Stone (2015), Deep Recurrent Q-Learning for Partially Observable MDPs, bootstrapped random
+    updates, arXiv:1507.06527.
     """
     at, counts = [row], [jnp.ones(row.shape, bool)]
     for _ in range(length - 1):
@@ -155,6 +227,6 @@ def sequence(replay: Replay, row: jax.Array, length: int) -> tuple[Transition, j
         terminated=replay.terminated[rows],
         truncated=replay.truncated[rows],
         next_obs=jax.tree.map(lambda x: x[following(replay, rows)], replay.obs),
-        log_prob=jnp.zeros(rows.shape),
+        log_prob=jnp.full(rows.shape, jnp.nan),
     )
     return steps, jnp.stack(counts)

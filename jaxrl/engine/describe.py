@@ -162,8 +162,25 @@ def _unnamed(value: Any) -> str:
     if isinstance(value, functools.partial):
         parts = [_unnamed(value.func), *map(repr, value.args), *(f"{k}={v!r}" for k, v in value.keywords.items())]
         return f"partial({', '.join(parts)})"
-    if isinstance(value, envs.wrappers.Wrapper):
-        return f"{full_name(value)}({ {name: _value(name, field) for name, field in vars(value).items()} })"
     if hasattr(value, "scope") or dataclasses.is_dataclass(value):  # a linen module tells its fields
         return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+    if _is_environment(value):
+        return f"{full_name(value)}({ {name: _value(name, field) for name, field in _fields(value).items()} })"
     return full_name(value)
+
+
+def _is_environment(value: Any) -> bool:
+    return all(hasattr(value, name) for name in ("reset", "step", "__dict__")) and not isinstance(value, type)
+
+
+def _fields(env: Any) -> dict[str, Any]:
+    """What tells an environment from others of its class: all fields of a wrapper of ours, simple ones of others."""
+    if isinstance(env, envs.wrappers.Wrapper):
+        return vars(env)
+    simple = {
+        name: field
+        for name, field in vars(env).items()
+        if isinstance(field, bool | int | float | str) or _is_environment(field)
+    }
+    name = getattr(env, "name", None)
+    return simple | ({"name": name} if isinstance(name, str) else {})

@@ -44,6 +44,15 @@ def evaluate(
 
     Raises:
       TypeError: if the algorithm has no `act`, or Python steps its environment.
+
+    Example:
+      >>> import jaxrl
+      >>> ppo = jaxrl.PPO(*jaxrl.envs.make("CartPole-v1"), num_envs=4, num_steps=8, num_minibatches=2)
+      >>> episodes = evaluate(ppo, ppo.init(jax.random.key(0)), jax.random.key(1), num_episodes=3)
+      >>> bool(episodes.finished.all()), bool((episodes.returns == episodes.lengths).all())
+      (True, True)
+
+    Source: our own.
     """
     check_traceable(algorithm)
     if not hasattr(algorithm, "act"):
@@ -63,7 +72,7 @@ def evaluate(
         act_key, env_key = jax.random.split(jax.random.fold_in(steps_key, time))
         env_keys = jax.random.split(env_key, num_episodes)
         action, memory = act(algorithm, state, obs, act_key, memory)
-        obs, env_state, transition = envs.step(env, env_params, env_keys, obs, env_state, action)
+        obs, env_state, transition = envs.step(env, env_params, env_keys, obs, env_state, action, resets=False)
         playing = ~episodes.finished
         episodes = Evaluation(
             returns=episodes.returns + jnp.where(playing, transition.reward, 0.0),

@@ -79,7 +79,8 @@ def fit(
 
     Raises:
       ValueError: for a field or argument that cannot work, named.
-      TypeError: for one of the wrong kind, and an environment that Python steps.
+      TypeError: for a field of the wrong kind, `evaluate_every` for an algorithm without `act`, and an environment that
+        Python steps.
       FloatingPointError: when the state becomes non-finite; the last good save stays.
 
     Example:
@@ -87,6 +88,8 @@ def fit(
       >>> ppo = jaxrl.PPO(*gymnax.make("CartPole-v1"), num_envs=4, num_steps=8, num_minibatches=2)
       >>> jaxrl.fit(ppo, jax.random.key(0), 2, loggers=[]).metrics["loss"].shape
       (2,)
+
+    Source: our own.
     """
     check(algorithm)
     check_traceable(algorithm)

@@ -24,6 +24,18 @@ def load(directory: str | Path) -> tuple[Any, Any]:
 
     Raises:
       ValueError: if there is no run, no save, or a field without a name.
+      ImportError: without the package of the suite that its environment is of, with the command that installs it.
+
+    Example:
+      >>> import jax, jaxrl, tempfile
+      >>> ppo = jaxrl.PPO(*jaxrl.envs.make("CartPole-v1"), num_envs=4, num_steps=8, num_minibatches=2)
+      >>> with tempfile.TemporaryDirectory() as directory:
+      ...     _ = jaxrl.fit(ppo, jax.random.key(0), 2, out=f"{directory}/run", loggers=[])
+      ...     loaded, state = load(f"{directory}/run")
+      >>> loaded.num_envs, int(state.num_updates)
+      (4, 2)
+
+    Source: our own.
     """
     algorithm, content = load_content(Path(directory))
     return algorithm, content["state"]

@@ -30,6 +30,15 @@ def run(
 
     Raises:
       TypeError: for an environment that Python steps.
+
+    Example:
+      >>> import jaxrl
+      >>> q_learning = jaxrl.QLearning(*jaxrl.envs.make("CliffWalking"), num_envs=4, num_steps=8)
+      >>> state, metrics = run(q_learning, q_learning.init(jax.random.key(0)), jax.random.key(1), 5)
+      >>> metrics["episodes"].shape
+      (5,)
+
+    Source: our own.
     """
     check_traceable(algorithm)
 
@@ -61,6 +70,8 @@ def train(algorithm: Algorithm[State], key: jax.Array, num_updates: int) -> tupl
       >>> states, metrics = jax.vmap(lambda key: jaxrl.train(ppo, key, 2))(keys)
       >>> metrics["loss"].shape
       (3, 2)
+
+    Source: our own.
     """
     init_key, run_key = split_run_key(key)
     return run(algorithm, algorithm.init(init_key), run_key, num_updates)

@@ -1,6 +1,7 @@
 """N copies of a gymnax environment, stepped together, with dtypes that never change."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -31,12 +32,18 @@ def reset(env: Any, env_params: Any, key: jax.Array, num_envs: int) -> tuple[Any
 
     Returns:
       Observations and environment states, pytrees of `[N, ...]`.
+
+    Example:
+      >>> import jaxrl
+      >>> obs, env_state = reset(*jaxrl.envs.make("CartPole-v1"), jax.random.key(0), 3)
+      >>> obs.shape
+      (3, 4)
     """
     return _strong(jax.vmap(env.reset, (0, None))(jax.random.split(key, num_envs), env_params))
 
 
 def step(
-    env: Any, env_params: Any, keys: jax.Array, obs: Any, env_state: Any, action: jax.Array
+    env: Any, env_params: Any, keys: jax.Array, obs: Any, env_state: Any, action: jax.Array, resets: bool = True
 ) -> tuple[Any, Any, Transition]:
     """Step N copies; those whose episode ends are reset.
 
@@ -48,13 +55,25 @@ def step(
       obs: `[N, ...]` current observations.
       env_state: `[N, ...]` current states.
       action: `[N]` or `[N, A]` as the policy sampled it; a continuous one is brought into bounds here.
+      resets: whether episodes follow one another; False spares their cost to who plays the first ones only, and what
+        comes after an end is then of no episode.
 
     Returns:
       The next observations and states (of the next episode where one ended), and the transition, whose `next_obs`
       is the true successor. Its `log_prob` is zero: the caller knows better.
+
+    Example:
+      >>> import jaxrl
+      >>> env, env_params = jaxrl.envs.make("CartPole-v1")
+      >>> obs, env_state = reset(env, env_params, jax.random.key(0), 3)
+      >>> keys = jax.random.split(jax.random.key(1), 3)
+      >>> obs, env_state, transition = step(env, env_params, keys, obs, env_state, jnp.zeros(3, jnp.int32))
+      >>> transition.reward.tolist()
+      [1.0, 1.0, 1.0]
     """
     env_action = bounded_action(env.action_space(env_params), action)
-    next_obs, next_state, reward, terminated, truncated, info = jax.vmap(env.step, (0, 0, 0, None))(
+    step_one = env.step if resets else functools.partial(_step_without_reset, env)
+    next_obs, next_state, reward, terminated, truncated, info = jax.vmap(step_one, (0, 0, 0, None))(
         keys, env_state, env_action, env_params
     )
     reward = jnp.asarray(reward, jnp.float32).reshape(len(action))  # some environments return int32 or [1]
@@ -68,6 +87,19 @@ def step(
         log_prob=jnp.zeros(len(action)),
     )
     return _like(next_obs, obs), _like(next_state, env_state), transition
+
+
+def _step_without_reset(env: Any, key: jax.Array, state: Any, action: Any, params: Any) -> tuple[Any, ...]:
+    """What `env.step` gives by the same key, but where an episode ends, its state stays as it was."""
+    from gymnax.environments.environment import Environment
+
+    if getattr(type(env), "step", None) is not Environment.step:
+        return env.step(key, state, action, params)  # its own may do more
+    obs, after, reward, terminated, info = env.step_env(jax.random.split(key)[0], state, action, params)
+    truncated = env.is_truncated(after, params)
+    # Not on from the end: nobody says that a step from there is defined, or comes back.
+    kept = jax.tree.map(functools.partial(jnp.where, jnp.logical_or(terminated, truncated)), state, after)
+    return obs, kept, reward, terminated, truncated, info | {"final_observation": obs}
 
 
 def rollout(
@@ -92,6 +124,15 @@ def rollout(
 
     Returns:
       The next observations and states, and the transitions `[T, N, ...]`.
+
+    Example:
+      >>> import jaxrl
+      >>> env, env_params = jaxrl.envs.make("CartPole-v1")
+      >>> start = reset(env, env_params, jax.random.key(0), 3)
+      >>> act = lambda obs, key: (jax.random.randint(key, (3,), 0, 2), jnp.full(3, jnp.log(0.5)))
+      >>> obs, env_state, batch = rollout(env, env_params, act, *start, jax.random.key(1), 5)
+      >>> batch.obs.shape
+      (5, 3, 4)
     """
     num_envs = len(jax.tree.leaves(obs)[0])
     # One split for all: each one is a program of its own, which costs compile time.
@@ -127,6 +168,15 @@ def rollout_with_memory(
 
     Returns:
       The same four after the steps, the transitions `[T, N, ...]`, and where episodes start, bool `[T, N]`.
+
+    Example:
+      >>> import jaxrl
+      >>> env, env_params = jaxrl.envs.make("CartPole-v1")
+      >>> begin = (*reset(env, env_params, jax.random.key(0), 3), jnp.zeros(3), jnp.ones(3, bool))
+      >>> act = lambda obs, key, memory: (jnp.zeros(3, jnp.int32), jnp.zeros(3), memory[0] + 1.0)  # it counts
+      >>> end, batch, start = rollout_with_memory(env, env_params, act, begin, jax.random.key(1), 5)
+      >>> end[2].tolist(), start[0].tolist()
+      ([5.0, 5.0, 5.0], [True, True, True])
     """
     keys = jax.random.split(key, (num_steps, len(begin[-1]) + 1))
 
@@ -149,6 +199,9 @@ def action_values(env: Any, env_params: Any, given: jax.Array | None = None, sha
       env_params: its parameters; the masks of an `MDP` are read.
       given: `[*shape, S, A]`, copied.
       shape: of the tables.
+
+    Returns:
+      Values `[*shape, S, A]`.
 
     Raises:
       ValueError: for given values of another shape.
@@ -174,6 +227,12 @@ def bounded_action(action_space: Any, action: jax.Array) -> jax.Array:
 
     Returns:
       `[N, *action_space.shape]`.
+
+    Example:
+      >>> import jaxrl
+      >>> env, env_params = jaxrl.envs.make("Pendulum-v1")  # torques from -2 to 2
+      >>> bounded_action(env.action_space(env_params), jnp.array([[0.5], [3.0]])).tolist()
+      [[1.0], [2.0]]
 
     Source: clipping at the environment as in Huang et al. (2022), The 37 Implementation Details of Proximal Policy
     Optimization, continuous actions, detail 5; the linear map onto the bounds is our own.

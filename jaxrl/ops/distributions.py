@@ -1,4 +1,7 @@
-"""Action distributions: small pytrees with `sample`, `log_prob`, `entropy` and `mode`."""
+"""Action distributions, small pytrees with `sample`, `log_prob`, `entropy` and `mode`.
+
+The squashed one has `mode` and, for the first two together, `sample_and_log_prob`; its entropy has no closed form.
+"""
 
 import flax.struct
 import jax

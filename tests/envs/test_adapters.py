@@ -190,6 +190,73 @@ def test_learners_run_on_it(name):
     assert jaxrl.evaluate(ppo, state, jax.random.key(1), 4, max_steps=10).finished.all()
 
 
+class Team(Jumanji):
+    """Two agents, each with a reward of its own."""
+
+    class reward_spec:
+        shape = (2,)
+
+
+def test_several_agents_are_refused():
+    with pytest.raises(TypeError, match=r"env: Team has a reward of shape \(2,\); take one of one agent"):
+        JumanjiEnvironment(Team())
+
+
+class OldWrapper:
+    """As gymnax's: everything else is of what it wraps, and its own `step` resets."""
+
+    def __init__(self, env):
+        self._env = env
+
+    def __getattr__(self, name):
+        return getattr(self._env, name)
+
+    def step(self, key, state, action, params):
+        raise AssertionError("this one resets")
+
+
+def test_wrappers_that_reset_are_refused():
+    with pytest.raises(TypeError, match="env: OldWrapper resets by itself; pass what it wraps"):
+        LegacyEnvironment(OldWrapper(OldCorridor()), OldParams())
+
+
+@flax.struct.dataclass
+class HorizonParams:
+    horizon: int = LIMIT
+
+    @property
+    def max_steps(self):
+        return self.horizon
+
+
+class Horizon(OldCorridor):
+    """Its time limit has a name of its own."""
+
+    def step_env(self, key, state, action, params):
+        return super().step_env(key, state, action, OldParams(params.horizon))
+
+
+def test_a_time_limit_of_another_name():
+    named = LegacyEnvironment(Horizon(), HorizonParams(), time_limit="horizon")
+    assert named.default_params.max_steps_in_episode == LIMIT
+    assert [row[:2] for row in play(named, right=False)] == [(False, t % 5 == 4) for t in range(7)]
+    unnamed = LegacyEnvironment(Horizon(), HorizonParams())
+    assert [row[:2] for row in play(unnamed, right=False)] == [(t % 5 == 4, False) for t in range(7)]
+    for name in ("length", "max_steps"):
+        with pytest.raises(ValueError, match=f"time_limit='{name}' is no field of HorizonParams"):
+            LegacyEnvironment(Horizon(), HorizonParams(), time_limit=name)
+
+
+@pytest.mark.parametrize("make", [STAND_INS["jumanji"], lambda: envs.wrappers.FlattenObservation(STAND_INS["xland"]())])
+def test_a_space_is_found_by_one_trace(make, monkeypatch):
+    env, traces = make(), []
+    reset_env = type(env).reset_env
+    monkeypatch.setattr(type(env), "reset_env", lambda *args: traces.append(1) or reset_env(*args))
+    for _ in range(3):
+        env.observation_space(env.default_params)
+    assert len(traces) == 1
+
+
 def package(suite):
     return SUITES[suite].partition(">")[0]
 
@@ -273,6 +340,13 @@ def test_the_suite_itself(suite):
     assert third.all() and np.asarray(batch.truncated).any() and not np.asarray(batch.terminated)[0].all()
     _, metrics = jax.jit(jaxrl.PPO.learn)(short, state, batch, jax.random.key(2))
     assert np.isfinite(metrics["loss"])
+
+
+@pytest.mark.usefixtures("as_users_have_it")
+def test_several_agents_of_the_suite_itself_are_refused():
+    pytest.importorskip("jumanji", reason=f'pip install "{SUITES["jumanji"]}"')
+    with pytest.raises(ValueError, match=r"Connector has a reward of shape \(10,\)"):
+        envs.make("jumanji:Connector-v3")
 
 
 @pytest.mark.slow

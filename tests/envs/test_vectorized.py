@@ -1,6 +1,7 @@
 """Stepping N environments: dtypes, true successors, bounded actions."""
 
 import gymnax
+import gymnax.wrappers
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -78,3 +79,52 @@ def test_make_names_the_nearest_environment_and_option():
         jaxrl.envs.make("CartPole-v1", max_step_in_episode=3)
     assert jaxrl.envs.make("CartPole-v1", max_steps_in_episode=3)[1].max_steps_in_episode == 3
     assert "CartPole-v1" in jaxrl.envs.environment_names()
+
+
+def first_episodes(env, env_params, resets, num_steps=30):
+    """Observations, rewards and ends `[T, N]` of first episodes, zero after their ends."""
+    obs, env_state = envs.reset(env, env_params, jax.random.key(0), 4)
+    playing, found = jnp.ones(4, bool), []
+    step = jax.jit(envs.step, static_argnums=(0, 6))
+    for key in jax.random.split(jax.random.key(1), num_steps):
+        act_key, step_key = jax.random.split(key)
+        action = jax.random.randint(act_key, (4,), 0, env.num_actions)
+        obs, env_state, transition = step(
+            env, env_params, jax.random.split(step_key, 4), obs, env_state, action, resets
+        )
+        seen = (
+            transition.next_obs.reshape(4, -1).sum(-1),
+            transition.reward,
+            transition.terminated,
+            transition.truncated,
+        )
+        found.append([np.where(playing, x, 0) for x in seen])
+        playing &= ~transition.done
+    assert not playing.all(), "some ended"
+    return np.array(found)
+
+
+@pytest.mark.parametrize("name", ["CartPole-v1", "Catch-bsuite", "DeepSea-bsuite", "Breakout-MinAtar"])
+def test_first_episodes_are_the_same_without_resets(name):
+    env, env_params = envs.make(name, max_steps_in_episode=20)
+    with_resets, without = (first_episodes(env, env_params, resets) for resets in (True, False))
+    np.testing.assert_allclose(without, with_resets, rtol=1e-6)
+
+
+def test_a_step_without_reset_does_not_reset(monkeypatch):
+    env, env_params = envs.make("CartPole-v1", max_steps_in_episode=1)
+    obs, env_state = envs.reset(env, env_params, jax.random.key(0), 4)
+    keys, action = jax.random.split(jax.random.key(1), 4), jnp.zeros(4, jnp.int32)
+    monkeypatch.setattr(type(env), "reset_env", None)
+    _, after, transition = envs.step(env, env_params, keys, obs, env_state, action, resets=False)
+    assert transition.truncated.all() and (transition.next_obs != obs).any()
+    jax.tree.map(np.testing.assert_array_equal, after, env_state)
+
+
+def test_an_own_step_is_taken_though_it_resets():
+    env, env_params = envs.make("CartPole-v1")
+    env = gymnax.wrappers.LogWrapper(env)
+    obs, env_state = envs.reset(env, env_params, jax.random.key(0), 4)
+    keys, action = jax.random.split(jax.random.key(1), 4), jnp.zeros(4, jnp.int32)
+    after = envs.step(env, env_params, keys, obs, env_state, action, resets=False)[1]
+    assert after.episode_lengths.tolist() == [1, 1, 1, 1], "the wrapper's step, not that of what it wraps"

@@ -29,10 +29,10 @@ class PolicyState:
 
 def model_of(algorithm: Any) -> Any:
     """The network, or the default for the environment's spaces."""
-    env, env_params = algorithm.env, algorithm.env_params
-    spaces = env.observation_space(env_params), env.action_space(env_params)
     if algorithm.network is not None:
         return algorithm.network
+    env, env_params = algorithm.env, algorithm.env_params
+    spaces = env.observation_space(env_params), env.action_space(env_params)
     return networks.default_actor_critic(*spaces, algorithm.hidden_sizes)
 
 

@@ -34,10 +34,18 @@ def make_from_suite(name: str, **options: Any) -> tuple[Any, Any]:
       name: `brax:…`, `craftax:…`, `jumanji:…` or `xland:…`, with the suite's own name of it.
       **options: of the suite's own function.
 
+    Returns:
+      The environment and its parameters.
+
     Raises:
       ModuleNotFoundError: without the package, with the command that installs it.
       ImportError: if the package is there and fails.
       ValueError: for an unknown suite, or for what the suite refuses.
+
+    Example:
+      >>> make_from_suite("atari:Pong")
+      Traceback (most recent call last):
+      ValueError: env: unknown suite 'atari' of 'atari:Pong'; there are: brax, craftax, jumanji, xland
 
     Source: our own.
     """

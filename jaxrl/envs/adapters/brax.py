@@ -26,6 +26,7 @@ class BraxEnvironment(environment.Environment):
         if not isinstance(env.observation_size, int):
             raise TypeError(f"env: observations of {type(env.unwrapped).__name__} have several parts, not one vector")
         self.env, self.episode_length = env, episode_length
+        self.observation_size = env.observation_size  # each look at Brax's own traces a reset
 
     @property
     def name(self) -> str:
@@ -43,7 +44,7 @@ class BraxEnvironment(environment.Environment):
 
     def observation_space(self, params: Any) -> Any:
         """A vector."""
-        return spaces.Box(-jnp.inf, jnp.inf, (self.env.observation_size,), jnp.float32)
+        return spaces.Box(-jnp.inf, jnp.inf, (self.observation_size,), jnp.float32)
 
     def reset_env(self, key: jax.Array, params: Any) -> tuple[jax.Array, TimedState]:
         """Begin an episode."""

@@ -38,19 +38,29 @@ class LegacyEnvironment(environment.Environment):
 
     Args:
       env: with `reset_env`, `step_env` (or `reset`, `step`, without auto-reset) and spaces.
-      env_params: its parameters; a field `max_steps_in_episode` or `max_timesteps` is the time limit, which the
-        environment inside then does not know.
+      env_params: its parameters.
+      time_limit: their field that is the time limit, which the environment inside then does not know; None takes
+        `max_steps_in_episode` or `max_timesteps`. Without such a field every end counts as a termination.
+
+    Raises:
+      TypeError: for a wrapper that has `step_env` from what it wraps, for its own `step` would reset.
+      ValueError: for a time limit that is no field of the parameters.
 
     Source: Pardo et al. (2018), Time Limits in Reinforcement Learning, arXiv:1712.00378, on why it matters.
     """
 
-    def __init__(self, env: Any, env_params: Any) -> None:
-        limit = next((name for name in TIME_LIMITS if hasattr(env_params, name)), None)
+    def __init__(self, env: Any, env_params: Any, time_limit: str | None = None) -> None:
+        if hasattr(env, "step_env") and not hasattr(type(env), "step_env"):
+            raise TypeError(f"env: {type(env).__name__} resets by itself; pass what it wraps, and put wrappers outside")
+        if time_limit is None:
+            time_limit = next((name for name in TIME_LIMITS if hasattr(env_params, name)), None)
+        elif time_limit not in getattr(env_params, "__dataclass_fields__", {}):
+            raise ValueError(f"time_limit={time_limit!r} is no field of {type(env_params).__name__}; name one that is")
         self.env = env
         self._params = LegacyParams(env_params)
-        if limit is not None:
-            inner = dataclasses.replace(env_params, **{limit: UNLIMITED})
-            self._params = LegacyParams(inner, getattr(env_params, limit))
+        if time_limit is not None:
+            inner = dataclasses.replace(env_params, **{time_limit: UNLIMITED})
+            self._params = LegacyParams(inner, getattr(env_params, time_limit))
 
     @property
     def name(self) -> str:
@@ -79,7 +89,7 @@ class LegacyEnvironment(environment.Environment):
 
     def step_env(self, key: jax.Array, state: TimedState, action: Any, params: LegacyParams) -> tuple[Any, ...]:
         """One step, without reset and time limit."""
-        step = self.env.step_env if hasattr(type(self.env), "step_env") else self.env.step
+        step = self.env.step_env if hasattr(self.env, "step_env") else self.env.step
         obs, inner, reward, done, info = step(key, state.inner, action, params.inner)
         return obs, TimedState(inner, state.time + 1), reward, jnp.asarray(done, bool), info
 

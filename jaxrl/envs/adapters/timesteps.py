@@ -55,7 +55,7 @@ class TimeStepEnvironment(environment.Environment, abc.ABC):
 
     def observation_space(self, params: Any) -> Any:
         """A box without bounds, or a tuple of those of its parts; `FlattenObservation` makes a vector of it."""
-        obs, _ = jax.eval_shape(self.reset_env, jax.random.key(0), params)
+        obs, _ = jax.eval_shape(self.reset, jax.random.key(0), params)  # its trace is kept, that of reset_env is not
         boxes = [spaces.Box(-jnp.inf, jnp.inf, x.shape, x.dtype) for x in jax.tree.leaves(obs)]
         return boxes[0] if jax.tree.structure(obs) == jax.tree.structure(0) else spaces.Tuple(boxes)
 
@@ -93,10 +93,17 @@ class JumanjiEnvironment(TimeStepEnvironment):
     Args:
       env: from `jumanji.make(name)`.
 
+    Raises:
+      TypeError: for several agents, each with a reward or discount of its own.
+
     Source: Bonnet et al. (2024), Jumanji, arXiv:2306.09884.
     """
 
     def __init__(self, env: Any) -> None:
+        for name in ("reward_spec", "discount_spec"):
+            shape = getattr(getattr(env, name, None), "shape", ())
+            if shape != ():
+                raise TypeError(f"env: {type(env).__name__} has a {name[:-5]} of shape {shape}; take one of one agent")
         limit = getattr(env, "time_limit", None)
         super().__init__(copy.copy(env))
         if limit is not None:

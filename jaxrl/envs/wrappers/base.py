@@ -9,6 +9,9 @@ from gymnax.environments import environment
 class Wrapper(environment.Environment):
     """An environment around another, which it leaves as it is; base of the others here.
 
+    It calls `reset_env`, `step_env` and `is_truncated` of the environment inside. An own `step` of that one is passed
+    by: of gymnax's, DeepSea alone has one, which carries totals of its statistics from an episode to the next.
+
     Args:
       env: gymnax environment (six values from `step`).
 

@@ -43,7 +43,7 @@ class MaskActions(Wrapper):
 
     def observation_space(self, params: Any) -> Any:
         """A `Dict` of the two."""
-        obs, _ = jax.eval_shape(self.reset_env, jax.random.key(0), params)
+        obs, _ = jax.eval_shape(self.reset, jax.random.key(0), params)
         mask: Any = spaces.Box(0, 1, obs["action_mask"].shape, jnp.dtype(bool))
         if self.mask is not None:
             return spaces.Dict({"obs": self.env.observation_space(params), "action_mask": mask})

@@ -28,7 +28,7 @@ class FlattenObservation(Wrapper):
 
     def observation_space(self, params: Any) -> Any:
         """A `Box` without bounds."""
-        obs, _ = jax.eval_shape(self.reset_env, jax.random.key(0), params)
+        obs, _ = jax.eval_shape(self.reset, jax.random.key(0), params)
         return spaces.Box(-jnp.inf, jnp.inf, obs.shape, jnp.float32)
 
     def reset_env(self, key: jax.Array, params: Any) -> tuple[jax.Array, Any]:
