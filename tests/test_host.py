@@ -270,7 +270,7 @@ def test_spaces_that_do_not_begin_at_zero_are_refused():
 
 
 @pytest.mark.slow
-def test_cartpole_is_solved_on_the_host():
+def test_cartpole_is_learned_on_the_host():
     bridge = envs.GymnasiumBridge("CartPole-v1", num_envs=16)
     ppo = jaxrl.PPO(bridge.env, bridge.env_params, num_envs=16, num_steps=64, learning_rate=1e-3)
     _, history = jaxrl.train_on_host(ppo, bridge, jax.random.key(0), 120, progress=False)
