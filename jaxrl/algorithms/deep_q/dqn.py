@@ -245,7 +245,6 @@ def rainbow(env: Any, env_params: Any, **changes: Any) -> DQN:
       >>> learner.num_backup_steps
       3
 
-    Source: Hessel et al. (2018), Rainbow: Combining Improvements in Deep Reinforcement Learning, arXiv:1710.02298.
-    Deviations: those of `DQN`.
+    Source: Hessel et al. (2018), Rainbow, arXiv:1710.02298. Deviations: those of `DQN`.
     """
     return DQN(env, env_params, **(RAINBOW | changes))
