@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import pathlib
 import sys
 import types
@@ -33,6 +34,12 @@ def assert_parameters_differ(one: Any, other: Any) -> None:
     for (path, a), (_, b) in zip(*map(jax.tree_util.tree_leaves_with_path, (one, other)), strict=True):
         if "params" in jax.tree_util.keystr(path) and np.ptp(a) > 0:
             assert not np.array_equal(a, b), jax.tree_util.keystr(path)
+
+
+def leaves_of(tree: Any, num_leaves: int) -> np.ndarray:
+    """The numbers `[num_leaves]` of a tree of sums: its last rows."""
+    rows = math.ceil(num_leaves / 16)
+    return np.asarray(tree)[len(tree) - rows :].ravel()[:num_leaves]
 
 
 def stack(trees: list[Any]) -> Any:

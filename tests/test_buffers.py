@@ -13,6 +13,7 @@ import jaxrl
 from jaxrl import buffers, envs, ops
 from jaxrl.buffers.samples import below
 from jaxrl.types import Transition
+from tests.helpers import leaves_of
 
 NUM_ENVS, GAMMA = 3, 0.9
 
@@ -177,7 +178,7 @@ def test_steps_are_sampled_in_proportion_to_their_priorities():
     batch = history(50)
     replay = prioritized(batch, 1000)
     rows = np.flatnonzero(np.asarray(replay.is_step))
-    assert float(replay.tree[1]) == len(rows) == 150, "new steps have the largest priority, other rows none"
+    assert float(replay.tree[0].sum()) == len(rows) == 150, "new steps have the largest priority, other rows none"
     priority = np.linspace(0.5, 2.0, len(rows)).astype(np.float32)
     replay = buffers.prioritize(replay, jnp.asarray(rows), jnp.asarray(priority))
     found, weight = jax.device_get(buffers.sample_by_priority(replay, jax.random.key(0), 30_000))
@@ -186,27 +187,32 @@ def test_steps_are_sampled_in_proportion_to_their_priorities():
     np.testing.assert_allclose(counts, 30_000 * priority / priority.sum(), atol=2.5)  # one from each equal part
     np.testing.assert_allclose(weight, (0.5 / np.interp(found, rows, priority)), rtol=1e-5)
     later = jax.jit(buffers.add)(replay, jax.tree.map(lambda x: x[0], batch))
-    assert float(later.max_priority) == 2.0 and float(later.tree[1]) == pytest.approx(priority.sum() + 3 * 2.0)
+    assert float(later.max_priority) == 2.0 and float(later.tree[0].sum()) == pytest.approx(priority.sum() + 3 * 2.0)
 
 
 def test_rows_that_are_written_again_lose_their_priority():
     batch = history(200)
     replay = prioritized(batch, 60)
-    np.testing.assert_array_equal(np.asarray(replay.tree)[len(replay.tree) // 2 :][:60] > 0, replay.is_step)
+    np.testing.assert_array_equal(leaves_of(replay.tree, 60) > 0, replay.is_step)
 
 
-def test_a_tree_of_sums_against_a_sorted_list():
+@pytest.mark.parametrize("size", [7, 37, 300, 5000])
+def test_a_tree_of_sums_against_a_sorted_list(size):
     random = np.random.default_rng(0)
-    tree, leaves = ops.init_tree(37), np.zeros(64, np.float32)
+    tree, leaves = ops.init_tree(size), np.zeros(size, np.float32)
     for _ in range(20):
-        index = random.choice(37, 5, replace=False)
+        index = random.choice(size, 5, replace=False)
         value = random.random(5).astype(np.float32) * (random.random(5) < 0.7)
         tree, leaves[index] = ops.set_leaves(tree, jnp.asarray(index), jnp.asarray(value)), value
-    np.testing.assert_allclose(tree[1], leaves.sum(), rtol=1e-6)
+    np.testing.assert_array_equal(leaves_of(tree, size), leaves)
+    np.testing.assert_allclose(tree[0].sum(), leaves.sum(), rtol=1e-6)
     fraction = random.random(500).astype(np.float32)
     expected = np.searchsorted(np.cumsum(leaves), fraction * leaves.sum(), side="right")
-    found = np.asarray(ops.find_leaves(tree, jnp.asarray(fraction))[0])
+    found, number = map(np.asarray, ops.find_leaves(tree, jnp.asarray(fraction)))
     assert (found != expected).mean() < 0.01 and (leaves[found] > 0).all()
+    np.testing.assert_array_equal(number, leaves[found])
+    last = ops.find_leaves(tree, jnp.full(1, 1.0))[0]  # a rest that rounding leaves
+    assert last == np.flatnonzero(leaves)[-1]
 
 
 LEARNERS = {
@@ -230,4 +236,4 @@ def test_a_gradient_step_does_not_copy_the_replay(name):
 
 def test_a_tree_of_one_leaf():
     tree = ops.set_leaves(ops.init_tree(1), jnp.array([0]), jnp.array([2.0]))
-    assert tree.tolist()[1] == 2.0 and [x.tolist() for x in ops.find_leaves(tree, jnp.array([0.5]))] == [[0], [2.0]]
+    assert [x.tolist() for x in ops.find_leaves(tree, jnp.array([0.5]))] == [[0], [2.0]]

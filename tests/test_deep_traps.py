@@ -14,7 +14,7 @@ from jaxrl import buffers, envs, networks, ops
 from jaxrl.algorithms.pg.ppo import bounded_step
 from jaxrl.types import Transition
 from tests import wrong_deep
-from tests.helpers import assert_parameters_differ
+from tests.helpers import assert_parameters_differ, leaves_of
 
 T, N, D = 6, 2, 4
 CELLS = (nn.GRUCell, nn.OptimizedLSTMCell)
@@ -334,8 +334,7 @@ def check_what_is_written_again_has_no_old_priority(add):
     replay = buffers.init_replay(jax.tree.map(lambda x: x[0], batch), 4, prioritized=True)
     for time in range(9):
         replay = add(replay, jax.tree.map(lambda x, t=time: x[t % 3], batch))
-        leaves = replay.tree[len(replay.tree) // 2 :][:4]
-        np.testing.assert_array_equal(leaves > 0, replay.is_step)
+        np.testing.assert_array_equal(leaves_of(replay.tree, 4) > 0, replay.is_step)
 
 
 def check_the_likelihood_of_a_saturated_action(sample):

@@ -33,7 +33,7 @@ class Replay:
       is_step: bool `[N L]`; false for last observations and for rows never written.
       position: int32 `[N]`, the row of the next step.
       filled: int32 `[N]`, rows written so far, at most L.
-      tree: `[2 …]`, sums of the steps' priorities, or None: all alike.
+      tree: `[R, 16]`, sums of the steps' priorities, or None: all alike.
       max_priority: `[]`, the largest priority so far, that of new steps; or None.
 
     Source: Lin (1992), Self-Improving Reactive Agents Based on Reinforcement Learning, Planning and Teaching; the rows

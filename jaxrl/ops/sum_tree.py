@@ -1,22 +1,43 @@
-"""Sampling in proportion to numbers that change: a binary tree of sums."""
+"""Sampling in proportion to numbers that change: a tree of sums, of 16 children a node, which fill a cache line."""
 
 import jax
 import jax.numpy as jnp
 
+FAN = 16
+
 
 def init_tree(num_leaves: int) -> jax.Array:
-    """A tree whose leaves are zero: `[2 L]` with L the next power of two; node i is the sum of 2 i and 2 i + 1.
+    """A tree whose leaves are zero: `[R, FAN]`, a row for the children of each node.
+
+    Row 0 holds the children of the root, row FAN r + c + 1 those of child c of row r, and the last rows the leaves.
+    Each number is the sum of the row below it.
 
     Args:
       num_leaves: numbers to hold.
 
     Example:
-      >>> init_tree(3).shape
-      (8,)
+      >>> init_tree(20).shape  # two sums, and the leaves in two rows
+      (3, 16)
 
-    Source: Schaul et al. (2016), Prioritized Experience Replay, appendix B.2.1, arXiv:1511.05952.
+    Source: Schaul et al. (2016), Prioritized Experience Replay, appendix B.2.1, arXiv:1511.05952; there two children.
     """
-    return jnp.zeros(2 << max(num_leaves - 1, 0).bit_length())
+    depth = 1
+    while FAN**depth < num_leaves:
+        depth += 1
+    return jnp.zeros((_first_leaf_row(depth) + -(-num_leaves // FAN), FAN))
+
+
+def _first_leaf_row(depth: int) -> int:
+    """Rows above the leaves of a tree of so many levels: 1 + FAN + FAN² and so on."""
+    return (FAN ** (depth - 1) - 1) // (FAN - 1)
+
+
+def _depth(tree: jax.Array) -> int:
+    """Levels of a tree; its rows tell."""
+    depth = 1
+    while _first_leaf_row(depth + 1) < len(tree):
+        depth += 1
+    return depth
 
 
 def set_leaves(tree: jax.Array, index: jax.Array, value: jax.Array) -> jax.Array:
@@ -28,22 +49,22 @@ def set_leaves(tree: jax.Array, index: jax.Array, value: jax.Array) -> jax.Array
       value: `[B]`, at least zero.
 
     Example:
-      >>> tree = set_leaves(init_tree(4), jnp.array([1, 2]), jnp.array([1.0, 3.0]))
-      >>> tree.tolist()[1:]
-      [4.0, 1.0, 3.0, 0.0, 1.0, 3.0, 0.0]
+      >>> tree = set_leaves(init_tree(20), jnp.array([1, 18]), jnp.array([1.0, 3.0]))
+      >>> tree[0, :3].tolist()
+      [1.0, 3.0, 0.0]
 
     Source: as `init_tree`.
     """
-    num_leaves = len(tree) // 2
-    node = num_leaves + index
+    depth = _depth(tree)
+    row = _first_leaf_row(depth) + index // FAN
 
     # A loop, not unrolled: there XLA's CPU backend copies the whole tree.
     def up(_: int, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        tree, node = carry
-        node = node // 2
-        return tree.at[node].set(tree[2 * node] + tree[2 * node + 1]), node
+        tree, row = carry
+        above = (row - 1) // FAN
+        return tree.at[above, (row - 1) % FAN].set(tree[row].sum(-1)), above
 
-    return jax.lax.fori_loop(0, num_leaves.bit_length() - 1, up, (tree.at[node].set(value), node))[0]
+    return jax.lax.fori_loop(0, depth - 1, up, (tree.at[row, index % FAN].set(value), row))[0]
 
 
 def find_leaves(tree: jax.Array, fraction: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -64,16 +85,23 @@ def find_leaves(tree: jax.Array, fraction: jax.Array) -> tuple[jax.Array, jax.Ar
 
     Source: as `init_tree`.
     """
-    num_leaves = len(tree) // 2
+    depth = _depth(tree)
+    up_to = jnp.triu(jnp.ones((FAN, FAN), tree.dtype))  # sums up to each child: a product is faster than a cumsum
+    child = jnp.arange(FAN)[None]
 
     # The number comes along: reading it once more beside a later update would make XLA copy the whole tree.
     def down(_: int, carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-        node, rest = carry[:2]
-        left, right = tree[2 * node], tree[2 * node + 1]
-        go_right = (rest >= left) & (right > 0)  # rounding may leave a rest where nothing is
-        return 2 * node + go_right, jnp.where(go_right, rest - left, rest), jnp.where(go_right, right, left)
+        row, rest = carry[:2]
+        numbers = tree[row]
+        sums = numbers @ up_to
+        last = (sums < sums[:, -1:]).sum(-1)  # rounding may leave a rest where nothing is any more
+        chosen = jnp.minimum((sums <= rest[:, None]).sum(-1), last)
+        before = jnp.where(child < chosen[:, None], numbers, 0.0).sum(-1)
+        number = jnp.where(child == chosen[:, None], numbers, 0.0).sum(-1)
+        return FAN * row + chosen + 1, jnp.maximum(rest - before, 0.0), number
 
-    total = jnp.broadcast_to(tree[1], fraction.shape)
-    root = (jnp.ones(fraction.shape, jnp.int32), fraction * total, total)
-    node, _, number = jax.lax.fori_loop(0, num_leaves.bit_length() - 1, down, root)
-    return node - num_leaves, number
+    rest = fraction * tree[0].sum()
+    root = (jnp.zeros(fraction.shape, jnp.int32), rest, rest)
+    row, _, number = jax.lax.fori_loop(0, depth, down, root)
+    # The row below a leaf, which does not exist, has the leaf's number.
+    return row - _first_leaf_row(depth + 1), number
