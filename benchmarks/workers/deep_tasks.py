@@ -45,7 +45,7 @@ SAC = Task(
     target_rate=0.005,
 )
 PQN = Task("pqn", "CartPole-v1", "relu", 61 * 8192, 61 * 8192, 64, num_minibatches=16)  # with 4, neither learns
-PPO = Task("ppo", "Breakout-MinAtar", "tanh", 24 * 8192, 122 * 8192, 64, learning_rate=5e-3)
+PPO = Task("ppo", "Breakout-MinAtar", "tanh", 24 * 8192, 122 * 8192, 64, learning_rate=2.5e-3)
 
 TASKS = {
     "dqn": DQN,
