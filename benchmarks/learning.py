@@ -58,7 +58,7 @@ CELLS = {
     ("recurrent-ppo", "MemoryChain-bsuite"): Cell(500_000, 0.9),
     ("ppo", "Breakout-MinAtar"): Cell(1_000_000, 20, seeds=5),
     ("dqn", "Breakout-MinAtar"): Cell(1_000_000, 10, seeds=5),
-    ("rainbow", "Breakout-MinAtar"): Cell(1_000_000, 10, seeds=5),
+    ("rainbow", "Breakout-MinAtar"): Cell(500_000, 10, seeds=5),
     ("pqn", "Breakout-MinAtar"): Cell(1_000_000, 20, seeds=5),
     ("ppo", "brax:inverted_pendulum"): Cell(400_000, 900, seeds=3),
 }

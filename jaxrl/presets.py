@@ -92,8 +92,9 @@ PRESETS: dict[tuple[str, str], Preset] = {
         dict(num_envs=32, num_steps=32, num_epochs=4, learning_rate=1e-3, q_lambda=0.9, explore_updates=100.0),
     ),
     ("dqn", "Breakout-MinAtar"): Preset(1_000_000, SMALL_IMAGES),
+    # With an ε: noise in the layers alone ends in a loop of the ball that never ends.
     ("rainbow", "Breakout-MinAtar"): Preset(
-        1_000_000, SMALL_IMAGES | dict(explore_updates=0.0, returns=ops.CategoricalReturns(0.0, 50.0))
+        500_000, SMALL_IMAGES | dict(epsilon=0.05, returns=ops.CategoricalReturns(0.0, 50.0))
     ),
     ("pqn", "Breakout-MinAtar"): Preset(
         1_000_000, dict(num_envs=64, num_steps=32, hidden_sizes=(128,), learning_rate=5e-4, explore_updates=50.0)
