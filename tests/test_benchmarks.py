@@ -406,3 +406,25 @@ def test_what_is_judged_acts_as_the_learner_does(name):
     found, expected = (one.act(each, obs, jax.random.key(2)) for one, each in ((judge, arrays), (learner, state)))
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert len(np.unique(np.asarray(expected).round(3))) > 1
+
+
+def stale():
+    """Names of committed results whose configuration is not today's."""
+    expected = {f"deep_vs_peers_{name}": deep_vs_peers.configuration(name) for name in TASKS}
+    for options in (learning.Options(), learning.Options(full=True)):
+        for cell in learning.cells(options):
+            expected[learning.result_name(*cell)] = learning.configuration(*cell, options)
+    names = [path.stem for path in results.RESULTS.glob("*.json")]
+    found = {name: results.load(name) for name in names if name.startswith(("learning_", "deep_vs_peers_"))}
+    # Cells that were measured before their CPU time was recorded are being measured again.
+    old = [name for name, result in found.items() if "steps" not in result.configuration or name not in expected]
+    new = {name: result for name, result in found.items() if name not in old and is_timed(result)}
+    return sorted([*old, *(name for name, result in new.items() if result.configuration != expected[name])])
+
+
+def is_timed(result):
+    return not result.name.startswith("learning_") or "cpu_seconds" in result.sides["jaxrl"].measurements
+
+
+def test_committed_results_are_of_the_cells_and_tasks_that_there_are():
+    assert not (old := stale()), f"measure again: {', '.join(old)}"
