@@ -106,7 +106,6 @@ def measure(options: Options) -> Result:
     return Result(
         name="complexity",
         command=results.command_line("benchmarks.complexity", options, omit=("results",)),
-        device=machine.device(),
         configuration={"expected": EXPECTED},
         sides={"jaxrl": Side(machine.versions(), machine.variables(), {}, measurements)},
         **machine.provenance(),

@@ -86,7 +86,6 @@ def make_result(options: Options, name: str, facts: dict[str, Any], numbers: dic
         command=results.command_line(
             "benchmarks.deep_vs_peers", dataclasses.replace(options, tasks=(name,)), omit=("cache", "results")
         ),
-        device=machine.device(),
         configuration=configuration(name),
         sides={side: Side(**facts[side], measurements=numbers[side]) for side in numbers},
         **machine.provenance(),

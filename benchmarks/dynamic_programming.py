@@ -181,7 +181,6 @@ def measure(options: Options) -> Result:
     return Result(
         name="dynamic_programming",
         command=results.command_line("benchmarks.dynamic_programming", options, omit=("cache", "results")),
-        device=machine.device(),
         configuration={"tolerance": TOLERANCE, "sweep": "dense 4000 x 8, fan-out 1000000 x 4 x 3, float32"},
         sides={"all": Side(versions, machine.variables(), {}, measurements)},
         **machine.provenance(),

@@ -70,7 +70,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     result = Result(
         name="independent_runs",
         command=results.command_line("benchmarks.independent_runs", options, omit=("results",)),
-        device=machine.device(),
         configuration={"runs": options.runs, "steps": options.steps, "environment": "FrozenLake-misc"},
         sides={"jaxrl": Side(machine.versions(), machine.variables(), {}, measurements)},
         **machine.provenance(),

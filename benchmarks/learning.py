@@ -134,14 +134,14 @@ def make_algorithm(name: str, problem: tuple[Any, Any], env: str, steps: int) ->
 
 def configuration(name: str, env: str, options: Options) -> dict[str, Any]:
     """What a cell's result says of its run."""
-    from jaxrl.types import first_steps
+    from jaxrl.types import env_steps
 
     cell = cells(options)[name, env]
     algorithm, fields, every = make_algorithm(name, (None, None), env, options.steps or cell.steps)
     return {
         "env": env,
         "algorithm": name,
-        "steps": first_steps(algorithm) + every * EVALUATIONS * algorithm.steps_per_update,
+        "steps": env_steps(algorithm, every * EVALUATIONS),
         "seeds": options.seeds or cell.seeds,
         "threshold": cell.threshold if math.isfinite(cell.threshold) else None,
         "preset": {field: plain(field, value) for field, value in fields.items()},
@@ -153,7 +153,7 @@ def measure(name: str, env: str, options: Options) -> Result:
     import jax
 
     import jaxrl
-    from jaxrl.types import first_steps
+    from jaxrl.types import env_steps
 
     settings = configuration(name, env, options)
     seeds = settings["seeds"]
@@ -164,7 +164,7 @@ def measure(name: str, env: str, options: Options) -> Result:
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     returns = np.asarray(fitted.evaluations["return"], dtype=np.float64).reshape(-1, seeds)
     assert len(returns) == EVALUATIONS, f"fit evaluated {len(returns)} times"
-    evaluated_steps = np.asarray(fitted.evaluations["update"]) * algorithm.steps_per_update + first_steps(algorithm)
+    evaluated_steps = env_steps(algorithm, np.asarray(fitted.evaluations["update"]))
     measurements = {
         "evaluation_steps": evaluated_steps.tolist(),
         "evaluation_returns": results.finite_or_null(returns.T),
@@ -180,7 +180,6 @@ def measure(name: str, env: str, options: Options) -> Result:
     return Result(
         name=result_name(name, env),
         command=results.command_line("benchmarks.learning", named, omit=("results",)),
-        device=machine.device(),
         configuration=settings,
         sides={"jaxrl": Side(machine.versions(), machine.variables(), {}, measurements)},
         **machine.provenance(),

@@ -62,10 +62,11 @@ def variables() -> dict[str, str]:
 
 
 def provenance() -> dict[str, Any]:
-    """The fields `timestamp`, `commit` and `dirty` of a result."""
+    """The fields `device`, `timestamp`, `commit` and `dirty` of a result."""
     # A benchmark's own output must not make the next one dirty.
     changes = _git("status", "--porcelain", "--", ".", ":!benchmarks/results")
     return {
+        "device": device(),
         "timestamp": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "commit": _git("rev-parse", "HEAD") or "unknown",
         "dirty": bool(changes),

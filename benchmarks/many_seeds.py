@@ -90,7 +90,6 @@ def measure(options: Options) -> Result:
     return Result(
         name="many_seeds",
         command=results.command_line("benchmarks.many_seeds", options, omit=("results",)),
-        device=machine.device(),
         configuration={"seeds": options.seeds, "env": "CartPole-v1", "region": options.region}
         | {name: {"fields": fields, "updates": updates} for name, (_, fields, updates) in LEARNERS.items()},
         sides=measured,

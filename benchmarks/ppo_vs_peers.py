@@ -103,7 +103,6 @@ def make_result(
     return Result(
         name="ppo_vs_peers",
         command=results.command_line("benchmarks.ppo_vs_peers", options, omit=private),
-        device=machine.device(),
         configuration=dataclasses.asdict(options.configuration)
         | {"hidden_sizes": list(options.configuration.hidden_sizes)}
         | {

@@ -109,7 +109,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     result = Result(
         name="replay",
         command=results.command_line("benchmarks.replay", options, omit=("results",)),
-        device=machine.device(),
         configuration={name: value for name, value in sizes.items() if name != "results"},
         sides={"jaxrl": Side(machine.versions(), machine.variables(), {}, measurements)},
         **machine.provenance(),

@@ -84,7 +84,6 @@ def measure(suite: str, options: Options) -> Result:
         command=results.command_line(
             "benchmarks.suites", dataclasses.replace(options, suites=(suite,)), omit=("results",)
         ),
-        device=machine.device(),
         configuration={"env": cell.env, "wrapper": cell.wrapper, "steps": updates * algorithm.steps_per_update}
         | {"fields": cell.fields, "max_steps": cell.max_steps},
         sides={"jaxrl": Side(machine.versions(), machine.variables(), {}, numbers)},

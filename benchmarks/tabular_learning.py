@@ -108,7 +108,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     result = Result(
         name="tabular_learning",
         command=results.command_line("benchmarks.tabular_learning", options, omit=("results", "only")),
-        device=machine.device(),
         configuration={
             name: {
                 "problem": row.problem,

@@ -8,6 +8,7 @@ successor).
 import dataclasses
 import enum
 import math
+import operator
 import typing
 from typing import Any, Protocol, TypeVar
 
@@ -134,6 +135,26 @@ def steps_per_update(algorithm: Any) -> int:
 def first_steps(algorithm: Any) -> int:
     """Environment steps before the first update: the random ones that a replay begins with, of all environments."""
     return getattr(algorithm, "warmup", 0) * getattr(algorithm, "num_envs", 1)
+
+
+def env_steps(algorithm: Any, num_updates: Any) -> Any:
+    """Environment steps of so many updates, with those before the first one."""
+    return first_steps(algorithm) + num_updates * steps_per_update(algorithm)
+
+
+def whole_number(name: str, value: Any, least: int = 0) -> int:
+    """A number that counts something.
+
+    Raises:
+      ValueError: if it is none, or less than `least`.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if number < least or isinstance(value, bool):
+        raise ValueError(f"{name}={value!r} must be an integer, at least {least}")
+    return number
 
 
 def static(default: Any = dataclasses.MISSING, *, low: float = -math.inf, high: float = math.inf) -> Any:

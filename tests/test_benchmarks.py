@@ -36,6 +36,8 @@ from benchmarks.workers import deep_jaxrl, jaxrl_ppo
 from benchmarks.workers.configuration import Configuration
 from benchmarks.workers.deep_tasks import TASKS
 from jaxrl import ops
+from jaxrl.presets import updates_of
+from jaxrl.types import env_steps
 
 DEVICE = Device(platform="cpu", kind="cpu", count=1, cores=2, cpu="Some CPU", memory_gib=8.0)
 TINY = Configuration(num_envs=4, num_steps=8, num_minibatches=2, hidden_sizes=(8, 8))
@@ -317,9 +319,7 @@ def test_runs_of_a_task_are_whole_numbers_of_updates(name):
     task = TASKS[name]
     learner = deep_jaxrl.make(task)
     for steps in (task.steps, task.policy_steps):
-        updates = deep_jaxrl.updates_of(task, learner, steps)
-        first = learner.warmup * learner.num_envs if hasattr(learner, "warmup") else 0
-        assert first + updates * learner.steps_per_update == steps
+        assert env_steps(learner, updates_of(learner, steps)) == steps
 
 
 def test_who_is_judged():

@@ -273,8 +273,8 @@ def test_load_names_what_it_cannot_find(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "num_updates", "words"),
     [
-        (jax.random.key(0), 1.5, "num_updates=1.5 must be a whole number"),
-        (jax.random.key(0), -1, "num_updates=-1 must be a whole number"),
+        (jax.random.key(0), 1.5, "num_updates=1.5 must be an integer, at least 0"),
+        (jax.random.key(0), -1, "num_updates=-1 must be an integer, at least 0"),
         (0, 1, "key: must be a key"),
         (np.zeros(2, np.uint32), 1, "key: must be a key"),
     ],

@@ -96,7 +96,7 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match=r"discount=1\.5 must be in"):
         learner = jaxrl.PPO(bridge.env, bridge.env_params, num_envs=2, discount=1.5)
         jaxrl.train_on_host(learner, bridge, jax.random.key(0), 1)
-    with pytest.raises(ValueError, match="num_updates=0 must be at least 1"):
+    with pytest.raises(ValueError, match="num_updates=0 must be an integer, at least 1"):
         jaxrl.train_on_host(jaxrl.PPO(bridge.env, bridge.env_params, num_envs=2), bridge, jax.random.key(0), 0)
     with pytest.raises(ValueError, match="Gymnasium cannot make 'NoSuch-v1'"):
         envs.GymnasiumBridge("NoSuch-v1", num_envs=1)
@@ -183,7 +183,7 @@ def test_evaluation_needs_act_alone():
         state, key = learner.init(jax.random.key(0)), jax.random.key(1)
         assert jaxrl.evaluate_on_host(learner, state, bridge, key, 3, max_steps=2).lengths.tolist() == [2, 2, 2]
         for name in ("num_episodes", "max_steps"):
-            with pytest.raises(ValueError, match=f"{name}=0 must be at least 1"):
+            with pytest.raises(ValueError, match=f"{name}=0 must be an integer, at least 1"):
                 jaxrl.evaluate_on_host(learner, state, bridge, key, **({"num_episodes": 1} | {name: 0}))
         recurrent = jaxrl.RecurrentPPO(bridge.env, bridge.env_params, num_envs=4)
         with pytest.raises(TypeError, match="RecurrentPPO is recurrent"):

@@ -11,6 +11,7 @@ from benchmarks.workers.deep_tasks import Task, read_task
 from benchmarks.workers.jax_trainer import serve_jax
 from benchmarks.workers.protocol import Layers
 from jaxrl import networks, ops
+from jaxrl.presets import updates_of
 
 
 def make(task: Task) -> Any:
@@ -66,20 +67,12 @@ def actor_layers(task: Task) -> Callable[[Any], Layers]:
     return convert
 
 
-def updates_of(task: Task, learner: Any, steps: int) -> int:
-    """Updates of a run of so many environment steps, the random ones at the beginning included."""
-    first = task.warmup if hasattr(learner, "warmup") else 0
-    updates, rest = divmod(steps - first, learner.steps_per_update)
-    assert not rest, f"{steps} steps are no whole number of updates"
-    return updates
-
-
 if __name__ == "__main__":
     work = read_task()
     learner = make(work)
 
     def make_train(steps: int) -> Callable[[jax.Array], Any]:
-        updates = updates_of(work, learner, steps)
+        updates = updates_of(learner, steps)
         # ε falls over a tenth of the run, as with the others.
         falling = hasattr(learner, "explore_updates")
         run = learner.replace(explore_updates=0.1 * updates) if falling else learner

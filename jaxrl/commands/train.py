@@ -9,7 +9,7 @@ from typing import Any
 
 from jaxrl.commands.usage import key_of, refuse, two_names
 from jaxrl.flags import TrainOptions, environment_options, parse
-from jaxrl.types import first_steps, steps_per_update
+from jaxrl.types import env_steps
 
 
 def train(arguments: list[str]) -> None:
@@ -156,8 +156,7 @@ def _summarize(algorithm: Any, result: Any, directory: Path) -> None:
     dead = np.flatnonzero(~np.atleast_1d(result.alive))
     if len(dead):
         print(f"left out: seed {', '.join(map(str, dead))}, no longer finite")
-    steps = first_steps(algorithm) + result.num_updates * steps_per_update(algorithm)
-    interrupted = ", interrupted" if result.interrupted else ""
+    interrupted, steps = ", interrupted" if result.interrupted else "", env_steps(algorithm, result.num_updates)
     print(f"steps: {steps:,} of each seed in {result.num_updates:,} updates{interrupted}")
     print(f"speed: {result.steps_per_second:,.0f} steps/s in {result.run_seconds:.1f} s of training")
     print(f"training compiled in {result.compile_seconds:.1f} s; device: {jax.devices()[0].device_kind}")

@@ -17,9 +17,9 @@ import numpy as np
 from jaxrl.engine.check import check, check_traceable
 from jaxrl.engine.logging import JsonlLogger, Logger, ProgressLogger, summarize
 from jaxrl.engine.programs import evaluate_seeds, updates
-from jaxrl.engine.session import Run, open_run, whole_number
+from jaxrl.engine.session import Run, open_run
 from jaxrl.engine.signals import stop_signals
-from jaxrl.types import first_steps, steps_per_update
+from jaxrl.types import env_steps, steps_per_update, whole_number
 
 LOGS_PER_RUN = 100
 
@@ -133,8 +133,7 @@ def _train(algorithm: Any, run_: Run, start: int, schedule: _Schedule) -> Fit:
         metrics = _run_chunk(algorithm, run_, update, length, longest)
         update += length
         history.append(metrics)
-        steps = first_steps(algorithm) + update * steps_each
-        position = {"update": update, "env_steps": steps, "seconds": time.perf_counter() - began}
+        position = {"update": update, "env_steps": env_steps(algorithm, update), "seconds": time.perf_counter() - began}
         speed = length * steps_each * run_.alive.size / (run_.run_seconds - seconds)
         _log(schedule.loggers, position | summarize(metrics) | {"steps_per_second": speed})
         last = update == run_.num_updates

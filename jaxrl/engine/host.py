@@ -12,7 +12,7 @@ from jaxrl.algorithms.replaying import Memory, empty_replay, random_action, reme
 from jaxrl.engine.check import check
 from jaxrl.engine.evaluate import Evaluation
 from jaxrl.engine.signals import stop_signals
-from jaxrl.types import Transition
+from jaxrl.types import Transition, whole_number
 
 
 def train_on_host(
@@ -46,7 +46,7 @@ def train_on_host(
       2
     """
     _check_learner(algorithm, bridge)
-    _check_at_least_one(num_updates=num_updates)
+    num_updates = whole_number("num_updates", num_updates, 1)
     from rich.progress import Progress
 
     init_key, run_key = jax.random.split(key)
@@ -100,8 +100,8 @@ def evaluate_on_host(
     Source: our own.
     """
     _check_actor(algorithm)
-    _check_at_least_one(num_episodes=num_episodes, max_steps=max_steps)
-    rounds = -(-num_episodes // bridge.num_envs)
+    rounds = -(-whole_number("num_episodes", num_episodes, 1) // bridge.num_envs)
+    max_steps = whole_number("max_steps", max_steps, 1)
     obs = bridge.reset(_seed(key))
     returns, lengths = np.zeros((rounds, bridge.num_envs), np.float32), np.zeros((rounds, bridge.num_envs), np.int32)
     place, lanes = np.zeros(bridge.num_envs, int), np.arange(bridge.num_envs)
@@ -117,12 +117,6 @@ def evaluate_on_host(
     finished = np.arange(rounds)[:, None] < place[None]
     episodes: list[Any] = [x.reshape(-1) for x in (returns, lengths, finished)]
     return Evaluation(*episodes)
-
-
-def _check_at_least_one(**numbers: int) -> None:
-    for name, number in numbers.items():
-        if number < 1:
-            raise ValueError(f"{name}={number} must be at least 1")
 
 
 def _check_actor(algorithm: Any) -> None:

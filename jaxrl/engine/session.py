@@ -1,7 +1,6 @@
 """A run on the host: what it holds, where it is saved, how it is found again."""
 
 import dataclasses
-import operator
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from jaxrl.engine import describe
 from jaxrl.engine.checkpoint import Checkpoints, write_json
 from jaxrl.engine.logging import read_jsonl
 from jaxrl.engine.programs import initialize, one_update, split_keys
+from jaxrl.types import whole_number
 
 NO_INTERVALS = {"evaluate_every": 0, "save_every": 0}
 
@@ -88,21 +88,6 @@ def open_run(
         run_.checkpoints = Checkpoints(directory)
         run_.save(0)
     return run_, 0
-
-
-def whole_number(name: str, value: Any) -> int:
-    """A number of updates.
-
-    Raises:
-      ValueError: if it is none.
-    """
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = -1
-    if number < 0 or isinstance(value, bool):
-        raise ValueError(f"{name}={value!r} must be a whole number of updates, at least 0")
-    return number
 
 
 def _check_key(key: Any) -> None:

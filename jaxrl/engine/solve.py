@@ -13,7 +13,7 @@ import numpy as np
 from jaxrl.engine.check import check
 from jaxrl.engine.train import split_run_key, update_key
 from jaxrl.envs.refusals import check_process
-from jaxrl.types import Rule, Solution
+from jaxrl.types import Rule, Solution, whole_number
 
 
 def solve(
@@ -52,8 +52,7 @@ def solve(
     check(algorithm)
     if not isinstance(tolerance, jax.core.Tracer) and not np.all(np.asarray(tolerance) > 0):
         raise ValueError(f"tolerance={tolerance} must be positive")
-    if not isinstance(check_every, (int, np.integer)) or check_every < 1:
-        raise ValueError(f"check_every={check_every} must be an integer, at least 1")
+    check_every = whole_number("check_every", check_every, 1)
     solution = _solve(algorithm, tolerance, max_updates, check_every)
     if not isinstance(solution.rule, jax.core.Tracer) and not solution.rule.ndim:
         _raise(algorithm, solution, tolerance, max_updates)

@@ -6,7 +6,6 @@ prediction against points). A backup moves the points, y = r + d z, and leaves t
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import chex
 import flax.struct
@@ -14,10 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-
-def _check_count(name: str, value: Any, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{name}={value!r} must be an integer, at least {least}")
+from jaxrl.types import whole_number
 
 
 @flax.struct.dataclass
@@ -89,7 +85,7 @@ class CategoricalReturns:
         numbers = all(isinstance(bound, int | float) for bound in (self.low, self.high))
         if not (numbers and -math.inf < self.low < self.high < math.inf):
             raise ValueError(f"low={self.low}, high={self.high}: low must be below high, and both finite numbers")
-        _check_count("num_atoms", self.num_atoms, 2)
+        whole_number("num_atoms", self.num_atoms, 2)
 
     @property
     def num_outputs(self) -> int:
@@ -146,7 +142,7 @@ class QuantileReturns:
     num_quantiles: int = flax.struct.field(pytree_node=False, default=50)
 
     def __post_init__(self) -> None:
-        _check_count("num_quantiles", self.num_quantiles, 1)
+        whole_number("num_quantiles", self.num_quantiles, 1)
 
     @property
     def num_outputs(self) -> int:

@@ -161,17 +161,7 @@ class DQN:
         return replaying.update(self, state, key)
 
     def learn(self, state: DQNState, batch: Transition, key: jax.Array) -> tuple[DQNState, Metrics]:
-        """Store a batch, sample experience, and make a gradient step.
-
-        Args:
-          state: of the learner.
-          batch: `[T, N, ...]`; each step continues the one before it, that of an earlier batch too. Mark the last step
-            of a piece truncated where the next one does not follow.
-          key: consumed.
-
-        Returns:
-          The next state, and the losses.
-        """
+        """Store a batch `[T, N, ...]` as `buffers.add` wants it, and make a gradient step. The key is consumed."""
         sample_key, noise, *other_noise = jax.random.split(key, 4)
         memory = replaying.remember(state.memory, batch)
         replay = memory.replay

@@ -144,17 +144,7 @@ class DiscreteSAC:
         return replaying.update(self, state, key)
 
     def learn(self, state: OffPolicyState, batch: Transition, key: jax.Array) -> tuple[OffPolicyState, Metrics]:
-        """Store a batch, sample experience, and make a gradient step.
-
-        Args:
-          state: of the learner.
-          batch: `[T, N, ...]`; each step continues the one before it, that of an earlier batch too. Mark the last step
-            of a piece truncated where the next one does not follow.
-          key: consumed.
-
-        Returns:
-          The next state, and the losses.
-        """
+        """Store a batch `[T, N, ...]` as `buffers.add` wants it, and make a gradient step. The key is consumed."""
         memory = replaying.remember(state.memory, batch)
         row = buffers.sample_rows(memory.replay, key, self.batch_size)
         experience = buffers.n_step(memory.replay, row, self.num_backup_steps, self.discount)

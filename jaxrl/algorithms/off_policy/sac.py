@@ -159,17 +159,7 @@ class SAC:
         return replaying.update(self, state, key)
 
     def learn(self, state: OffPolicyState, batch: Transition, key: jax.Array) -> tuple[OffPolicyState, Metrics]:
-        """Store a batch, sample experience, and make a gradient step.
-
-        Args:
-          state: of the learner.
-          batch: `[T, N, ...]`; each step continues the one before it, that of an earlier batch too. Mark the last step
-            of a piece truncated where the next one does not follow.
-          key: consumed.
-
-        Returns:
-          The next state, and the losses.
-        """
+        """Store a batch `[T, N, ...]` as `buffers.add` wants it, and make a gradient step. The key is consumed."""
         sample_key, target_key, actor_key = jax.random.split(key, 3)
         memory = replaying.remember(state.memory, batch)
         row = buffers.sample_rows(memory.replay, sample_key, self.batch_size)

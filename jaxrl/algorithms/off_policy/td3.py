@@ -142,16 +142,9 @@ class TD3:
         return replaying.update(self, state, key)
 
     def learn(self, state: OffPolicyState, batch: Transition, key: jax.Array) -> tuple[OffPolicyState, Metrics]:
-        """Store a batch; steps of the critics, each on other experience, then one of the policy.
+        """Store a batch `[T, N, ...]` as `buffers.add` wants it; steps of the critics, then one of the policy.
 
-        Args:
-          state: of the learner.
-          batch: `[T, N, ...]`; each step continues the one before it, that of an earlier batch too. Mark the last step
-            of a piece truncated where the next one does not follow.
-          key: consumed.
-
-        Returns:
-          The next state, and the losses.
+        Each step is on experience of its own. The key is consumed.
         """
         actor_key, critic_key = jax.random.split(key)
         memory = replaying.remember(state.memory, batch)
