@@ -8,6 +8,7 @@ import functools
 import importlib
 import inspect
 import pathlib
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -237,6 +238,10 @@ def test_random_parameters_depend_on_the_seed(case):
     assert_parameters_differ(init(case.algorithm, 1), case.state)
 
 
+def factorizations(program):
+    return re.findall(r" = (qr|geqrf|householder_product|lu|svd|eigh|cholesky)\b", program)
+
+
 def test_nothing_branches(case):
     # Under vmap a `lax.cond` runs both of its branches, and copies what only one of them changes.
     programs = (
@@ -245,6 +250,16 @@ def test_nothing_branches(case):
     )
     for program in map(str, programs):  # branches by platform, as jnp.eye's, are chosen by the compiler
         assert program.count(" cond[") == program.count("branches_platforms=(")
+
+
+def test_no_network_begins_with_a_factorization(case):
+    # XLA's CPU backend can wait for ever on LAPACK beside other work of a vmapped program.
+    assert not factorizations(str(jax.make_jaxpr(case.algorithm.init)(jax.random.key(0))))
+
+
+def test_a_factorization_would_be_seen():
+    orthogonal = jax.nn.initializers.orthogonal()
+    assert factorizations(str(jax.make_jaxpr(lambda key: orthogonal(key, (3, 3)))(jax.random.key(0))))
 
 
 def test_the_run_key_matters(case):

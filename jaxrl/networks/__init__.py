@@ -5,7 +5,7 @@ from jaxrl.networks.continuous import Critics, DeterministicActor, SquashedActor
 from jaxrl.networks.defaults import action_size, default_actor_critic, default_torso, has_mask, without_mask
 from jaxrl.networks.heads import Head, PolicyAndValue, allowed_only
 from jaxrl.networks.q_network import QNetwork
-from jaxrl.networks.recurrent import Recurrent, peek, unroll
+from jaxrl.networks.recurrent import Recurrent, make_cell, peek, unroll
 from jaxrl.networks.torsos import MLP, Flatten, MinAtarCNN, NoisyDense, OneHot, scaled_uniform, tanh
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "default_actor_critic",
     "default_torso",
     "has_mask",
+    "make_cell",
     "peek",
     "scaled_uniform",
     "tanh",

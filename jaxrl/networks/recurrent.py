@@ -1,5 +1,6 @@
 """Networks with a memory: a torso, a recurrent cell, and a head."""
 
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -7,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl.networks.heads import allowed_only
+from jaxrl.networks.torsos import scaled_uniform
 from jaxrl.ops.shuffling import flat
 
 
@@ -62,6 +64,25 @@ class Recurrent(nn.Module):
         """Outputs of features `[B, D]`; of the observations only masks are read."""
         outputs = self.head(features)
         return allowed_only(outputs, obs) if self.masked else outputs
+
+
+def make_cell(cell: Callable[..., Any], features: int) -> Any:
+    """A recurrent cell that begins without a QR factorization.
+
+    The orthogonal matrices that are usual for the recurrent weights take LAPACK's, and a vmapped program that calls
+    LAPACK beside other work can wait for ever on XLA's CPU backend (jaxlib 0.10.2, two cores: 16 of 52 processes).
+
+    Args:
+      cell: class of a linen recurrent cell, `nn.GRUCell` or `nn.OptimizedLSTMCell`.
+      features: D, width of the memory.
+
+    Example:
+      >>> make_cell(nn.GRUCell, 8).features
+      8
+
+    Source: our own choice; the weights' scale is an orthogonal matrix's, as `scaled_uniform`.
+    """
+    return cell(features, recurrent_kernel_init=scaled_uniform(1.0))
 
 
 def unroll(model: Any, params: Any, carry: Any, obs: Any, start: jax.Array) -> tuple[Any, Any]:

@@ -118,7 +118,7 @@ class RecurrentPQN:
         torso = networks.default_torso(self.env.observation_space(self.env_params), self.hidden_sizes, layer_norm=True)
         # Normalized after the memory too: what the values are linear in must not grow with them.
         head = nn.Sequential([nn.LayerNorm(), networks.Head(self.env.action_space(self.env_params).n)])
-        return networks.Recurrent(torso, self.cell(self.hidden_sizes[-1]), head)
+        return networks.Recurrent(torso, networks.make_cell(self.cell, self.hidden_sizes[-1]), head)
 
     def init(self, key: jax.Array) -> RecurrentPQNState:
         """Reset the environments and initialize the network. The key is consumed."""

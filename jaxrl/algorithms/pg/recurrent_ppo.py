@@ -130,7 +130,7 @@ class RecurrentPPO:
         inner, masked = networks.without_mask(space, actions)
         torso, discrete = networks.default_torso(inner, self.hidden_sizes), hasattr(actions, "n")
         head = networks.PolicyAndValue(actions.n if discrete else networks.action_size(actions), discrete)
-        return networks.Recurrent(torso, self.cell(self.hidden_sizes[-1]), head, masked)
+        return networks.Recurrent(torso, networks.make_cell(self.cell, self.hidden_sizes[-1]), head, masked)
 
     def init(self, key: jax.Array) -> RecurrentState:
         """Reset the environments and initialize the network. The key is consumed."""
