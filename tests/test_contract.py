@@ -254,6 +254,8 @@ def test_nothing_branches(case):
 
 def test_no_network_begins_with_a_factorization(case):
     # XLA's CPU backend can wait for ever on LAPACK beside other work of a vmapped program.
+    if not hasattr(case.algorithm, "params"):
+        pytest.skip("no network; dynamic programming solves linear systems")
     assert not factorizations(str(jax.make_jaxpr(case.algorithm.init)(jax.random.key(0))))
 
 
