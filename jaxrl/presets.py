@@ -86,7 +86,10 @@ PRESETS: dict[tuple[str, str], Preset] = {
     ),
     ("ppo", "MemoryChain-bsuite"): Preset(500_000, dict(num_steps=32, learning_rate=1e-3)),
     ("recurrent-ppo", "MemoryChain-bsuite"): Preset(500_000, dict(num_steps=32, learning_rate=1e-3)),
-    ("dqn", "Acrobot-v1"): Preset(300_000, dict(explore_updates=10.0, num_backup_steps=3, target_rate=0.02)),
+    # The replay holds the whole run: who forgets the first failures falls back into them.
+    ("dqn", "Acrobot-v1"): Preset(
+        300_000, dict(explore_updates=10.0, num_backup_steps=3, target_rate=0.005, capacity=300_000)
+    ),
     ("pqn", "Acrobot-v1"): Preset(
         1_000_000,
         dict(num_envs=32, num_steps=32, num_epochs=4, learning_rate=1e-3, q_lambda=0.9, explore_updates=100.0),

@@ -416,14 +416,9 @@ def stale():
             expected[learning.result_name(*cell)] = learning.configuration(*cell, options)
     names = [path.stem for path in results.RESULTS.glob("*.json")]
     found = {name: results.load(name) for name in names if name.startswith(("learning_", "deep_vs_peers_"))}
-    # Cells that were measured before their CPU time was recorded are being measured again.
     old = [name for name, result in found.items() if "steps" not in result.configuration or name not in expected]
-    new = {name: result for name, result in found.items() if name not in old and is_timed(result)}
+    new = {name: result for name, result in found.items() if name not in old}
     return sorted([*old, *(name for name, result in new.items() if result.configuration != expected[name])])
-
-
-def is_timed(result):
-    return not result.name.startswith("learning_") or "cpu_seconds" in result.sides["jaxrl"].measurements
 
 
 def test_committed_results_are_of_the_cells_and_tasks_that_there_are():
