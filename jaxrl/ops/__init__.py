@@ -1,6 +1,22 @@
 """Equations: pure functions of arrays, time-major `[T, ...]` with any trailing batch axes."""
 
 from jaxrl.ops.bellman import optimal_actions, rounding_error, sum_error, value_bounds
+from jaxrl.ops.completions import (
+    batch_leave_one_out,
+    centered,
+    constant,
+    corrected_kl,
+    group_standardized,
+    leave_one_out,
+    overlong_penalty,
+    preference_loss,
+    sequence_clip,
+    sequence_mean,
+    squared_kl,
+    token_clip,
+    token_mean,
+    weight_clip,
+)
 from jaxrl.ops.distributions import Categorical, Gaussian, SquashedGaussian
 from jaxrl.ops.episodes import EpisodeStatistics, episode_metrics, init_episodes
 from jaxrl.ops.exploration import (
@@ -25,7 +41,7 @@ from jaxrl.ops.normalization import (
     standardized,
     update_statistics,
 )
-from jaxrl.ops.optimizers import adam, annealed, sgd, transform_of
+from jaxrl.ops.optimizers import adam, annealed, clipped_optimizer, sgd, transform_of
 from jaxrl.ops.q_targets import double_backup, max_backup, munchausen_backup, taken
 from jaxrl.ops.returns import generalized_advantages, lambda_returns, vtrace
 from jaxrl.ops.shuffling import check_minibatches, flat, minimize, permutation, permute_index, scan_minibatches
@@ -66,8 +82,13 @@ __all__ = [
     "adam",
     "annealed",
     "average_update",
+    "batch_leave_one_out",
+    "centered",
     "check_minibatches",
+    "clipped_optimizer",
     "clipped_value_loss",
+    "constant",
+    "corrected_kl",
     "discounted_sums",
     "double_backup",
     "double_q_learning_update",
@@ -85,11 +106,13 @@ __all__ = [
     "generalized_advantages",
     "gradient_td_update",
     "greedy",
+    "group_standardized",
     "init_episodes",
     "init_reward_scaling",
     "init_statistics",
     "init_tree",
     "lambda_returns",
+    "leave_one_out",
     "max_backup",
     "max_value",
     "mean_loss",
@@ -97,10 +120,12 @@ __all__ = [
     "munchausen_backup",
     "normalize",
     "optimal_actions",
+    "overlong_penalty",
     "permutation",
     "permute_index",
     "policy_gradient_loss",
     "ppo_clip",
+    "preference_loss",
     "q_learning_update",
     "quantile_loss",
     "replacing_trace",
@@ -110,18 +135,24 @@ __all__ = [
     "sarsa_update",
     "scale_rewards",
     "scan_minibatches",
+    "sequence_clip",
+    "sequence_mean",
     "set_leaves",
     "sgd",
+    "squared_kl",
     "standardized",
     "sum_error",
     "table_update",
     "taken",
     "td_target",
     "td_update",
+    "token_clip",
+    "token_mean",
     "trace_update",
     "transform_of",
     "true_online_td_update",
     "update_statistics",
     "value_bounds",
     "vtrace",
+    "weight_clip",
 ]

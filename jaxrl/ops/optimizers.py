@@ -84,6 +84,17 @@ def transform_of(algorithm: Any, num_updates: jax.Array) -> optax.GradientTransf
 
     Source: Pascanu, Mikolov & Bengio (2013), On the Difficulty of Training Recurrent Neural Networks, algorithm 1.
     """
+    return optax.flatten(clipped_optimizer(algorithm, num_updates))
+
+
+def clipped_optimizer(algorithm: Any, num_updates: jax.Array) -> optax.GradientTransformation:
+    """Clipping by the global norm, and the optimizer at the learning rate of an update, of parameters as they are.
+
+    Args:
+      algorithm: with `optimizer`, `learning_rate`, `anneal_updates` and `max_grad_norm`.
+      num_updates: updates made so far, int32 `[]`.
+
+    Source: as `transform_of`.
+    """
     learning_rate = annealed(algorithm.learning_rate, num_updates, algorithm.anneal_updates)
-    clip = optax.clip_by_global_norm(algorithm.max_grad_norm)
-    return optax.flatten(optax.chain(clip, algorithm.optimizer(learning_rate)))
+    return optax.chain(optax.clip_by_global_norm(algorithm.max_grad_norm), algorithm.optimizer(learning_rate))

@@ -1,0 +1,197 @@
+"""Reinforcement learning of completions: draw groups of them, verify, compare within the group, follow the gradient."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxrl import lm, ops
+from jaxrl.algorithms.lm import learner
+from jaxrl.algorithms.lm.learner import LanguageState
+from jaxrl.types import Metrics, leaf, static
+
+
+@flax.struct.dataclass
+class CompletionBatch:
+    """Completions and what they earned, `[B, ...]`; those of one prompt stand beside each other.
+
+    Args:
+      prompts: `Prompts` of B rows.
+      completions: `Completions`.
+      reward: float32 `[B]`; a verifier of your own writes it between `rollout` and `learn`.
+    """
+
+    prompts: lm.Prompts
+    completions: lm.Completions
+    reward: jax.Array
+
+
+@flax.struct.dataclass
+class CompletionTargets:
+    """What the loss reads, `[B, ...]`: completions, log-probabilities of the reference, advantages, and weights."""
+
+    prompts: lm.Prompts
+    completions: lm.Completions
+    reference_log_prob: jax.Array
+    advantage: jax.Array
+    weight: jax.Array
+
+
+@flax.struct.dataclass
+class GRPO:
+    """Group-relative policy optimization and its relatives; sampling, reward and gradient are one program.
+
+    Its fields are the family: `advantage` is RLOO's, Dr. GRPO's or GRPO's; `policy_loss` PPO's of tokens, GSPO's or
+    CISPO's; `aggregate` says what a mean is over. With a reference, its divergence is part of the reward (its gradient
+    is that of the divergence of whole completions), or a loss of tokens.
+
+    Args:
+      task: prompts, verifier and texts: `lm.tasks`.
+      model: `networks.Transformer`.
+      sampling: how completions are drawn; None: as the task says.
+      advantage: function of rewards `[P, G]` from `jaxrl.ops`.
+      policy_loss: function of (log_prob, old_log_prob, advantage, mask, low, high) from `jaxrl.ops`.
+      aggregate: function of the mask `[B, T]` that gives weights, from `jaxrl.ops`; they are of the whole batch, so
+        that minibatches and devices with few tokens count for few.
+      kl_loss: function of (log_prob, old_log_prob, reference_log_prob) from `jaxrl.ops`; None: in the reward.
+      optimizer: function of the learning rate that gives an optax transformation.
+      num_prompts: P, prompts of an update.
+      group_size: G, completions of each.
+      num_kept: prompts that are learned from, those first whose completions earned different rewards; if there are
+        too few, the others count nothing ("dynamic sampling"). None: all.
+      overlong: tokens before the longest length over which a penalty grows from 0 to 1; 0: none.
+      num_epochs: passes over the batch per update.
+      num_minibatches: gradient steps per pass.
+      learning_rate: step size of the optimizer.
+      anneal_updates: updates over which the learning rate falls linearly to zero; inf keeps it.
+      clip_low: ε below one, of the ratio.
+      clip_high: ε above one.
+      kl_coef: β, weight of the divergence from the reference; without `reference_params` it is not read.
+      max_grad_norm: bound of the gradient's global norm.
+      params: starting point of the model; None initializes at random.
+      reference_params: of the frozen model that the policy is held to; None: there is none.
+
+    Source: Shao et al. (2024), DeepSeekMath, arXiv:2402.03300 (GRPO); Ahmadian et al. (2024), arXiv:2402.14740 (RLOO);
+    Liu et al. (2025), arXiv:2503.20783 (Dr. GRPO); Yu et al. (2025), arXiv:2503.14476 (DAPO); Zheng et al. (2025),
+    arXiv:2507.18071 (GSPO); MiniMax (2025), arXiv:2506.13585 (CISPO).
+    """
+
+    task: Any = static()
+    model: Any = static()
+    _: dataclasses.KW_ONLY
+    sampling: lm.Sampling | None = None
+    advantage: Callable[..., jax.Array] = static(ops.group_standardized)
+    policy_loss: Callable[..., jax.Array] = static(ops.token_clip)
+    aggregate: Callable[..., jax.Array] = static(ops.token_mean)
+    kl_loss: Callable[..., jax.Array] | None = static(None)
+    optimizer: Callable[..., optax.GradientTransformation] = static(ops.adam)
+    num_prompts: int = static(64, low=1)
+    group_size: int = static(8, low=1)
+    num_kept: int | None = static(None)
+    overlong: int = static(0, low=0)
+    num_epochs: int = static(1, low=1)
+    num_minibatches: int = static(1, low=1)
+    learning_rate: float = leaf(3e-4, low=0, open_low=True)
+    anneal_updates: float = leaf(jnp.inf, low=0, open_low=True)
+    clip_low: float = leaf(0.2, low=0, high=1, open_low=True)
+    clip_high: float = leaf(0.2, low=0, open_low=True, infinite=True)
+    kl_coef: float = leaf(0.0, low=0)
+    max_grad_norm: float = leaf(1.0, low=0, open_low=True, infinite=True)
+    params: Any = None
+    reference_params: Any = None
+
+    @property
+    def steps_per_update(self) -> int:
+        """Completions of one update."""
+        return self.num_prompts * self.group_size
+
+    @property
+    def drawn_by(self) -> lm.Sampling:
+        """How completions are drawn."""
+        return self.task.sampling if self.sampling is None else self.sampling
+
+    def init(self, key: jax.Array) -> LanguageState:
+        """Copy or initialize the parameters. The key is consumed."""
+        return learner.init_state(self, key)
+
+    def rollout(self, state: LanguageState, key: jax.Array) -> tuple[LanguageState, CompletionBatch]:
+        """Draw `group_size` completions of each of `num_prompts` prompts, and verify them. The key is consumed."""
+        prompt_key, completion_key = jax.random.split(key)
+        asked = self.task.prompts(prompt_key, self.num_prompts)
+        completions = lm.generate(
+            self.model, state.params, asked.tokens, asked.start, completion_key, self.drawn_by, self.group_size
+        )
+        prompts = asked.repeat(self.group_size)
+        return state, CompletionBatch(prompts, completions, self.task.verify(prompts, completions))
+
+    def update(self, state: LanguageState, key: jax.Array) -> tuple[LanguageState, Metrics]:
+        """One rollout and everything learned from it. The key is consumed."""
+        rollout_key, learn_key = jax.random.split(key)
+        state, batch = self.rollout(state, rollout_key)
+        return self.learn(state, batch, learn_key)
+
+    def learn(self, state: LanguageState, batch: CompletionBatch, key: jax.Array) -> tuple[LanguageState, Metrics]:
+        """Advantages, and `num_epochs` passes of gradient steps over a batch. The key is consumed."""
+        data, metrics = self.targets(batch)
+        state, losses = learner.descend(self, state, self.loss, data, key)
+        return state, metrics | losses
+
+    def targets(self, batch: CompletionBatch) -> tuple[CompletionTargets, Metrics]:
+        """Advantages and weights of a batch, of the kept prompts only, and what there is to say about it."""
+        prompts, completions = batch.prompts, batch.completions
+        reference_log_prob, divergence = completions.log_prob, jnp.zeros(batch.reward.shape)
+        if self.reference_params is not None:
+            reference_log_prob = self._score(self.reference_params, prompts, completions).log_prob
+            divergence = jnp.where(completions.mask, completions.log_prob - reference_log_prob, 0.0).sum(axis=1)
+        lengths, longest = completions.lengths, self.drawn_by.max_new_tokens
+        reward = batch.reward + ops.overlong_penalty(lengths, longest, self.overlong)
+        if self.kl_loss is None:
+            reward = reward - self.kl_coef * divergence
+        grouped = batch.reward.reshape(-1, self.group_size)
+        informative = grouped.max(axis=1) > grouped.min(axis=1)
+        advantage = self.advantage(reward.reshape(grouped.shape)).reshape(-1, 1)
+        advantage = jnp.broadcast_to(advantage, completions.mask.shape)
+        data = CompletionTargets(prompts, completions, reference_log_prob, advantage, completions.mask)
+        if self.num_kept is not None:
+            data = _kept(data, informative, self.num_kept, self.group_size)
+        data = dataclasses.replace(data, weight=self.aggregate(data.weight))
+        stopped = self.drawn_by.stops(jnp.take_along_axis(completions.tokens, lengths[:, None] - 1, axis=1)[:, 0])
+        return data, {
+            "reward": batch.reward.mean(),
+            "length": lengths.mean(dtype=jnp.float32),
+            "cut": 1.0 - stopped.mean(dtype=jnp.float32),
+            "informative": informative.mean(dtype=jnp.float32),
+            "divergence": divergence.mean(),
+        }
+
+    def loss(self, params: Any, data: CompletionTargets) -> tuple[jax.Array, Metrics]:
+        """Weighted policy loss and divergence of a minibatch `[B / num_minibatches, ...]`, and the metrics."""
+        completions, weight = data.completions, data.weight * self.num_minibatches
+        scores = self._score(params, data.prompts, completions)
+        old = completions.log_prob
+        losses = self.policy_loss(scores.log_prob, old, data.advantage, completions.mask, self.clip_low, self.clip_high)
+        if self.kl_loss is not None and self.reference_params is not None:
+            losses += self.kl_coef * self.kl_loss(scores.log_prob, old, data.reference_log_prob)
+        ratio = jnp.exp(scores.log_prob - old)
+        outside = (ratio < 1.0 - self.clip_low) | (ratio > 1.0 + self.clip_high)
+
+        def mean(x: jax.Array) -> jax.Array:
+            return jnp.where(completions.mask, x, 0.0).sum() / completions.mask.sum()
+
+        loss = jnp.where(weight > 0, weight * losses, 0.0).sum()
+        return loss, {"loss": loss, "entropy": mean(scores.entropy), "clip_fraction": mean(outside)}
+
+    def _score(self, params: Any, prompts: lm.Prompts, completions: lm.Completions) -> lm.Scores:
+        return lm.score(self.model, params, prompts.tokens, prompts.start, completions.tokens, self.drawn_by)
+
+
+def _kept(data: CompletionTargets, informative: jax.Array, num_kept: int, group_size: int) -> CompletionTargets:
+    """The rows of `num_kept` prompts, informative ones first; of the others no token has weight."""
+    order = jnp.argsort(~informative, stable=True)[:num_kept]
+    rows = (order[:, None] * group_size + jnp.arange(group_size)[None]).reshape(-1)
+    kept = jax.tree.map(lambda x: x[rows], data)
+    return dataclasses.replace(kept, weight=kept.weight & informative[order].repeat(group_size)[:, None])

@@ -1,0 +1,126 @@
+"""Completions of prompts: each prompt is read once, and answered as often as wanted."""
+
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from jaxrl.lm.sampling import Sampling
+
+
+@flax.struct.dataclass
+class Completions:
+    """What a model answered, `[B, T]`.
+
+    Args:
+      tokens: int; behind a completion's end stands the pad token.
+      log_prob: of each token under the distribution it was drawn from; 0 behind the end.
+      mask: bool, tokens that count: up to the stop token, which does. It comes from lengths, never from the tokens: a
+        model may draw the pad token.
+    """
+
+    tokens: jax.Array
+    log_prob: jax.Array
+    mask: jax.Array
+
+    @property
+    def lengths(self) -> jax.Array:
+        """Tokens of each completion `[B]`, its stop token included."""
+        return self.mask.sum(axis=-1)
+
+
+def generate(
+    model: Any,
+    params: Any,
+    prompts: jax.Array,
+    start: jax.Array,
+    key: jax.Array,
+    sampling: Sampling,
+    group_size: int = 1,
+) -> Completions:
+    """Draw completions, token by token, from a cache of keys and values.
+
+    Args:
+      model: a `networks.Transformer`.
+      params: its parameters.
+      prompts: int `[P, L]`, padded on the left.
+      start: int `[P]`, column of each prompt's first token.
+      key: consumed.
+      sampling: how they are drawn.
+      group_size: G, completions of each prompt.
+
+    Returns:
+      `Completions` of B = P G rows, those of one prompt beside each other.
+
+    Raises:
+      ValueError: for prompts that leave no room in the model's context.
+
+    Example:
+      >>> from jaxrl import networks
+      >>> config = networks.TransformerConfig(vocab_size=10, width=16, num_layers=1, num_heads=2)
+      >>> model, prompts = networks.Transformer(config), jnp.ones((3, 4), jnp.int32)
+      >>> params, start = model.init(jax.random.key(0), prompts), jnp.zeros(3, jnp.int32)
+      >>> generate(model, params, prompts, start, jax.random.key(1), Sampling(5, (9,)), group_size=2).tokens.shape
+      (6, 5)
+
+    Source: our own arrangement.
+    """
+    num_prompts, prompt_length = prompts.shape
+    num_tokens = sampling.max_new_tokens
+    check_context(model, prompt_length, num_tokens)
+    cache = model.empty_cache(num_prompts, prompt_length + num_tokens - 1)
+    features, cache = model.apply(params, prompts, start, cache, method="features")
+    logits = model.apply(params, features[:, -1], method="logits")
+    logits, cache, start = jax.tree.map(lambda x: jnp.repeat(x, group_size, axis=0), (logits, cache, start))
+
+    token, log_prob = sampling.draw(jax.random.fold_in(key, 0), logits)
+    shape = (len(token), num_tokens)
+    blank = Completions(jnp.full(shape, sampling.pad_token), jnp.zeros(shape), jnp.zeros(shape, bool))
+    alive = jnp.ones(len(token), bool)
+    drawn = _written(blank, 0, token, log_prob, alive, sampling)
+    carry = (jnp.int32(1), token, alive & ~sampling.stops(token), cache, drawn)
+
+    def step(carry: Any) -> Any:
+        index, token, alive, cache, drawn = carry
+        features, cache = model.apply(
+            params, token[:, None], start, cache, prompt_length + index - 1, method="features"
+        )
+        logits = model.apply(params, features[:, 0], method="logits")
+        token, log_prob = sampling.draw(jax.random.fold_in(key, index), logits)
+        drawn = _written(drawn, index, token, log_prob, alive, sampling)
+        return index + 1, token, alive & ~sampling.stops(token), cache, drawn
+
+    if sampling.early_exit:
+        return jax.lax.while_loop(lambda carry: (carry[0] < num_tokens) & carry[2].any(), step, carry)[-1]
+    return jax.lax.fori_loop(1, num_tokens, lambda _, carry: step(carry), carry)[-1]
+
+
+def check_context(model: Any, prompt_length: int, num_tokens: int) -> None:
+    """Refuse texts that are longer than the context.
+
+    Args:
+      model: a `networks.Transformer`.
+      prompt_length: L, tokens of the longest prompt.
+      num_tokens: T, tokens of the longest completion.
+
+    Raises:
+      ValueError: naming both and the context.
+    """
+    context = model.config.max_length
+    if prompt_length + num_tokens > context:
+        raise ValueError(
+            f"prompts of {prompt_length} tokens and completions of {num_tokens} exceed the model's context of "
+            f"{context}; shorten the prompts or max_new_tokens"
+        )
+
+
+def _written(
+    drawn: Completions, index: int | jax.Array, token: jax.Array, log_prob: jax.Array, alive: jax.Array, sampling: Any
+) -> Completions:
+    """The completions with column `index` of those that are alive."""
+    return Completions(
+        drawn.tokens.at[:, index].set(jnp.where(alive, token, sampling.pad_token)),
+        drawn.log_prob.at[:, index].set(jnp.where(alive, log_prob, 0.0)),
+        drawn.mask.at[:, index].set(alive),
+    )

@@ -1,0 +1,100 @@
+"""Log-probabilities of given completions, without logits of a whole batch."""
+
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from jaxrl.lm.sampling import Sampling
+
+LARGEST = 2**24
+"""Logits that exist at one time, 64 MiB of them."""
+
+
+@flax.struct.dataclass
+class Scores:
+    """What a model thinks of completions, `[B, T]`.
+
+    Args:
+      log_prob: of each token under the distribution it is drawn from.
+      entropy: of the model's own distribution, in nats, before any token is left out; no gradient.
+      value: of the text before each token, where the model has a value head, else zero.
+    """
+
+    log_prob: jax.Array
+    entropy: jax.Array
+    value: jax.Array
+
+
+def score(
+    model: Any, params: Any, prompts: jax.Array, start: jax.Array, tokens: jax.Array, sampling: Sampling
+) -> Scores:
+    """Scores of completions, by the same functions that draw them.
+
+    Logits are made for as many tokens at a time as fit into `LARGEST`, and made again in the backward pass: no array
+    `[B, T, V]` exists where it would be large.
+
+    Args:
+      model: a `networks.Transformer`.
+      params: its parameters.
+      prompts: int `[B, L]`, padded on the left.
+      start: int `[B]`, column of each prompt's first token.
+      tokens: int `[B, T]`, the completions.
+      sampling: how they were drawn.
+
+    Returns:
+      `Scores`; those behind a completion's end mean nothing.
+
+    Example:
+      >>> from jaxrl import networks
+      >>> model = networks.Transformer(networks.TransformerConfig(vocab_size=10, width=16, num_layers=1, num_heads=2))
+      >>> prompts, tokens, start = jnp.ones((3, 4), jnp.int32), jnp.ones((3, 5), jnp.int32), jnp.zeros(3, jnp.int32)
+      >>> params = model.init(jax.random.key(0), prompts)
+      >>> score(model, params, prompts, start, tokens, Sampling(5)).log_prob.shape
+      (3, 5)
+
+    Source: our own arrangement.
+    """
+    text = jnp.concatenate([prompts, tokens[:, :-1]], axis=1)
+    features, _ = model.apply(params, text, start, method="features")
+    features = features[:, prompts.shape[1] - 1 :]
+    value = jnp.zeros(tokens.shape)
+    if model.config.value_head:
+        value = model.apply(params, features, method="values")
+    log_prob, entropy = token_scores(model, params, features, tokens, sampling)
+    return Scores(log_prob, entropy, value)
+
+
+def token_scores(
+    model: Any, params: Any, features: jax.Array, tokens: jax.Array, sampling: Sampling
+) -> tuple[jax.Array, jax.Array]:
+    """Log-probabilities and entropies `[B, T]` of tokens `[B, T]` by features `[B, T, D]` of what stands before them.
+
+    Source: our own arrangement.
+    """
+
+    def rows(inputs: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        features, tokens = inputs
+        logits = model.apply(params, features, method="logits")
+        log_prob = jnp.take_along_axis(sampling.log_probs(logits), tokens[:, None], axis=-1)[:, 0]
+        everything = jax.nn.log_softmax(jax.lax.stop_gradient(logits))
+        return log_prob, -(jnp.exp(everything) * everything).sum(axis=-1)
+
+    count = tokens.size
+    num_chunks = -(-count * model.config.vocab_size // LARGEST)
+    flat = (features.reshape(count, -1), tokens.reshape(count))
+    if num_chunks == 1:
+        scores = rows(flat)
+    else:
+        chunks = jax.tree.map(lambda x: _chunks(x, num_chunks), flat)
+        scores = jax.tree.map(lambda x: x.reshape(-1)[:count], jax.lax.map(jax.checkpoint(rows), chunks))
+    log_prob, entropy = (x.reshape(tokens.shape) for x in scores)
+    return log_prob, entropy
+
+
+def _chunks(x: jax.Array, num_chunks: int) -> jax.Array:
+    """`[C, n / C, ...]` of `x [n, ...]`, filled up with zeros."""
+    size = -(-len(x) // num_chunks)
+    padded = jnp.pad(x, ((0, num_chunks * size - len(x)), *((0, 0),) * (x.ndim - 1)))
+    return padded.reshape(num_chunks, size, *x.shape[1:])

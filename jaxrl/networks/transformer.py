@@ -1,0 +1,242 @@
+"""A decoder: from tokens to the logits of the next one."""
+
+import dataclasses
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxrl.networks.attention import Attention, LayerCache
+from jaxrl.networks.heads import Head
+from jaxrl.networks.positions import Rotary
+
+Cache = tuple[LayerCache, ...]
+"""One pair of keys and values per layer: XLA updates separate arrays in place, and slices of one large array not."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TransformerConfig:
+    """The shape of a decoder. The defaults are a small one of the Llama kind.
+
+    Args:
+      vocab_size: V, number of tokens.
+      width: D, of the residual stream.
+      num_layers: blocks of attention and MLP.
+      num_heads: query heads.
+      num_kv_heads: key and value heads; None: as many as query heads.
+      head_dim: width of a head; None: `width / num_heads`.
+      mlp_size: hidden width of the MLP; None: four times `width`.
+      max_length: context, tokens of prompt and completion together.
+      rotary: rotation of queries and keys; None: none.
+      position_embedding: class of what is added to the embeddings, `LearnedPositions` or `SinusoidalPositions`;
+        None: nothing.
+      norm: class of the normalizations, `nn.RMSNorm` or `nn.LayerNorm`.
+      norm_epsilon: added to their variance.
+      activation: of the MLP.
+      gated: whether the activated half of the MLP multiplies another (with `nn.silu`: SwiGLU).
+      qk_norm: whether queries and keys are normalized, each head by itself.
+      qkv_bias: whether queries, keys and values have biases.
+      out_bias: whether the projection after attention has one.
+      mlp_bias: whether the MLP's layers have them.
+      tied: whether logits are products with the embeddings; otherwise with a matrix of their own.
+      value_head: whether there is a value beside the logits.
+      remat: whether the backward pass computes blocks again instead of storing them.
+      dtype: of the computation; parameters are float32, or what a checkpoint says.
+
+    Example:
+      >>> TransformerConfig(vocab_size=32, width=64, num_layers=2, num_heads=4).head_size
+      16
+    """
+
+    vocab_size: int
+    width: int
+    num_layers: int
+    num_heads: int
+    num_kv_heads: int | None = None
+    head_dim: int | None = None
+    mlp_size: int | None = None
+    max_length: int = 1024
+    rotary: Rotary | None = Rotary()  # noqa: RUF009  # frozen
+    position_embedding: Callable[..., nn.Module] | None = None
+    norm: Callable[..., nn.Module] = nn.RMSNorm
+    norm_epsilon: float = 1e-6
+    activation: Callable[[jax.Array], jax.Array] = nn.silu
+    gated: bool = True
+    qk_norm: bool = False
+    qkv_bias: bool = False
+    out_bias: bool = False
+    mlp_bias: bool = False
+    tied: bool = True
+    value_head: bool = False
+    remat: bool = False
+    dtype: jnp.dtype = jnp.float32
+
+    def __post_init__(self) -> None:
+        if self.head_dim is None and self.width % self.num_heads:
+            raise ValueError(f"num_heads={self.num_heads} must divide width={self.width}, or head_dim be given")
+        if self.num_heads % self.kv_heads:
+            raise ValueError(f"num_kv_heads={self.num_kv_heads} must divide num_heads={self.num_heads}")
+        if self.rotary is not None and self.head_size % 2:
+            raise ValueError(f"head_dim={self.head_size} must be even for rotary positions")
+
+    @property
+    def head_size(self) -> int:
+        """Width of a head."""
+        return self.head_dim or self.width // self.num_heads
+
+    @property
+    def kv_heads(self) -> int:
+        """Key and value heads."""
+        return self.num_kv_heads or self.num_heads
+
+
+class Block(nn.Module):
+    """Normalized attention and a normalized MLP, each added to the residual stream.
+
+    Args:
+      config: the decoder's.
+
+    Source: Vaswani et al. (2017); Xiong et al. (2020), On Layer Normalization in the Transformer Architecture,
+    arXiv:2002.04745, for the place of the normalization; Shazeer (2020), GLU Variants Improve Transformer,
+    arXiv:2002.05202, for the gate.
+    """
+
+    config: TransformerConfig
+
+    @nn.compact
+    def __call__(
+        self,
+        x: jax.Array,
+        mask: jax.Array,
+        rotation: tuple[jax.Array, jax.Array] | None,
+        cache: LayerCache | None,
+        column: int | jax.Array,
+    ) -> tuple[jax.Array, LayerCache]:
+        """Return `[B, T, D]` of `x [B, T, D]`, and the layer's cache; arguments as of `Attention`."""
+        config = self.config
+        attention = Attention(
+            config.num_heads,
+            config.kv_heads,
+            config.head_size,
+            config.qk_norm,
+            config.qkv_bias,
+            config.out_bias,
+            config.norm_epsilon,
+            config.dtype,
+        )
+        y, cache = attention(_norm(config, "attention_norm")(x), mask, rotation, cache, column)
+        x = x + y
+        return x + self._mlp(_norm(config, "mlp_norm")(x)), cache
+
+    def _mlp(self, x: jax.Array) -> jax.Array:
+        config = self.config
+        size = config.mlp_size or 4 * config.width
+        hidden = config.activation(nn.Dense(size, config.mlp_bias, config.dtype, name="mlp_in")(x))
+        if config.gated:
+            hidden = hidden * nn.Dense(size, config.mlp_bias, config.dtype, name="mlp_gated")(x)
+        return nn.Dense(config.width, config.mlp_bias, config.dtype, name="mlp_out")(hidden)
+
+
+def _norm(config: TransformerConfig, name: str) -> nn.Module:
+    return config.norm(epsilon=config.norm_epsilon, dtype=config.dtype, name=name)
+
+
+class Transformer(nn.Module):
+    """A decoder of GPT-2's, Llama's and Qwen's kind.
+
+    Rows are padded on the left: `start` is the column of each row's first token, positions count from there, and
+    nothing sees what stands before. So all rows write the same column of the cache.
+
+    Args:
+      config: its shape.
+
+    Example:
+      >>> model = Transformer(TransformerConfig(vocab_size=10, width=16, num_layers=2, num_heads=2))
+      >>> tokens = jnp.zeros((3, 7), jnp.int32)
+      >>> params = model.init(jax.random.key(0), tokens)
+      >>> model.apply(params, tokens).shape
+      (3, 7, 10)
+      >>> features, cache = model.apply(params, tokens, cache=model.empty_cache(3, 9), method="features")
+      >>> features.shape, len(cache), cache[0][0].shape
+      ((3, 7, 16), 2, (3, 9, 2, 8))
+
+    Source: Radford et al. (2019), GPT-2; Touvron et al. (2023), Llama 2, arXiv:2307.09288; Yang et al. (2024),
+    Qwen2, arXiv:2407.10671; Yang et al. (2025), Qwen3, arXiv:2505.09388.
+    """
+
+    config: TransformerConfig
+
+    def setup(self) -> None:
+        """Name the parts."""
+        config = self.config
+        shape = (config.vocab_size, config.width)
+        self.embedding = self.param("embedding", nn.initializers.normal(0.02), shape)
+        block = nn.remat(Block) if config.remat else Block
+        self.blocks = [block(config) for _ in range(config.num_layers)]
+        self.norm = config.norm(epsilon=config.norm_epsilon, dtype=config.dtype)
+        if config.position_embedding is not None:
+            self.positions = config.position_embedding(width=config.width, max_length=config.max_length)
+        if not config.tied:
+            self.head = self.param("head", nn.initializers.normal(0.02), shape)
+        if config.value_head:
+            self.value = Head(1)
+
+    def __call__(self, tokens: jax.Array, start: jax.Array | None = None) -> jax.Array:
+        """Return the logits `[B, T, V]`, float32, of what follows each of the tokens `[B, T]`."""
+        features, _ = self.features(tokens, start)
+        if self.config.value_head and self.is_initializing():
+            self.values(features)
+        return self.logits(features)
+
+    def features(
+        self,
+        tokens: jax.Array,
+        start: jax.Array | None = None,
+        cache: Cache | None = None,
+        column: int | jax.Array = 0,
+    ) -> tuple[jax.Array, Cache]:
+        """What logits and values are linear in.
+
+        Args:
+          tokens: `[B, T]`.
+          start: int `[B]`, column of each row's first token; None: 0.
+          cache: of S columns, those before `column` filled; None: the tokens see only each other.
+          column: where the first of the tokens stands.
+
+        Returns:
+          Features `[B, T, D]`, and the cache with the tokens' keys and values.
+        """
+        config = self.config
+        start = jnp.zeros(len(tokens), jnp.int32) if start is None else start
+        length = tokens.shape[1] if cache is None else cache[0][0].shape[1]
+        columns = (column + jnp.arange(tokens.shape[1]))[None]
+        keys = jnp.arange(length)[None, None]
+        mask = (keys <= columns[..., None]) & (keys >= start[:, None, None])
+        positions = jnp.maximum(columns - start[:, None], 0)
+        rotation = None if config.rotary is None else config.rotary.angles(positions, config.head_size)
+        x = self.embedding[tokens].astype(config.dtype)
+        if config.position_embedding is not None:
+            x = x + self.positions(positions).astype(config.dtype)
+        caches = (None,) * config.num_layers if cache is None else cache
+        new = []
+        for block, old in zip(self.blocks, caches, strict=True):
+            x, layer_cache = block(x, mask, rotation, old, column)
+            new.append(layer_cache)
+        return self.norm(x), tuple(new)
+
+    def logits(self, features: jax.Array) -> jax.Array:
+        """Logits `[..., V]`, float32, of features `[..., D]`."""
+        head = self.embedding if self.config.tied else self.head
+        return jnp.einsum("...d,vd->...v", features, head.astype(features.dtype), preferred_element_type=jnp.float32)
+
+    def values(self, features: jax.Array) -> jax.Array:
+        """Values `[...]`, float32, of features `[..., D]`; the config says `value_head`."""
+        flat = features.reshape(-1, features.shape[-1]).astype(jnp.float32)
+        return self.value(flat).reshape(features.shape[:-1])
+
+    def empty_cache(self, batch_size: int, length: int) -> Cache:
+        """A cache of `length` columns, `[B, S, num_kv_heads, head_dim]` for each of keys and values of each layer."""
+        config = self.config
+        shape = (batch_size, length, config.kv_heads, config.head_size)
+        return tuple((jnp.zeros(shape, config.dtype), jnp.zeros(shape, config.dtype)) for _ in range(config.num_layers))

@@ -1,0 +1,167 @@
+"""Tasks: verifiers against slow parsers of their own, corpora as they say, and splits that never meet."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxrl import lm
+from jaxrl.lm.splits import is_held_out
+from jaxrl.lm.tasks.countdown import evaluate
+
+TASKS = {"parity": lm.tasks.Parity(4), "addition": lm.tasks.Addition(2), "countdown": lm.tasks.Countdown()}
+
+
+def parity_is_right(prompt, completion):
+    bits, question = prompt[:-1], prompt[-1]
+    assert question == "?"
+    thought, answer, end = completion[:-2], completion[-2:-1], completion[-1:]
+    right = end == ";" and answer == "EO"[bits.count("1") % 2]
+    return right and len(thought) in (0, len(bits)) and set(thought) <= {"0", "1"}
+
+
+def addition_is_right(prompt, completion):
+    first, second = prompt.removesuffix("=").split("+")
+    return completion == f"{int(first) + int(second):0{len(first) + 1}d}"[::-1] + ";"
+
+
+def countdown_is_right(prompt, completion):
+    numbers, target = prompt[:3], int(prompt[3:-1])
+    stack = []
+    for token in completion[:-1]:
+        if token.isdigit():
+            stack.append(int(token))
+        elif token in "+-*" and len(stack) >= 2:
+            b, a = stack.pop(), stack.pop()
+            stack.append({"+": a + b, "-": a - b, "*": a * b}[token])
+        else:
+            return False
+    used = sorted(token for token in completion if token.isdigit())
+    return completion[-1:] == ";" and used == sorted(numbers) and stack == [target]
+
+
+RIGHT = {"parity": parity_is_right, "addition": addition_is_right, "countdown": countdown_is_right}
+
+
+def same_question(name, prompt):
+    """What prompts share that ask the same."""
+    if name == "addition":
+        return tuple(sorted(prompt.removesuffix("=").split("+")))
+    return ("".join(sorted(prompt[:3])), prompt[3:]) if name == "countdown" else prompt
+
+
+def asked(task, num_prompts, seed=0, held_out=False):
+    return prompts_of(task, num_prompts, jax.random.key(seed), held_out)
+
+
+def prompts_of(task, num_prompts, key, held_out=False):
+    return jax.jit(task.prompts, static_argnums=(1, 2))(key, num_prompts, held_out)
+
+
+def corpus(task, num_texts, seed=0):
+    return jax.jit(task.corpus, static_argnums=1)(jax.random.key(seed), num_texts)
+
+
+def completions(task, rows):
+    """Rows of tokens, each cut after the first stop token or at the longest length."""
+    longest = task.sampling.max_new_tokens
+    tokens = np.array([(list(row) + [0] * longest)[:longest] for row in rows])
+    stops = np.isin(tokens, task.sampling.stop_tokens)
+    mask = np.cumsum(stops, axis=1) - stops == 0
+    return lm.Completions(jnp.asarray(np.where(mask, tokens, 0)), jnp.zeros(tokens.shape), jnp.asarray(mask))
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_verifier_equals_a_parser(name):
+    task = TASKS[name]
+    rng = np.random.default_rng(0)
+    key = jax.random.key(0)
+    asked_ = prompts_of(task, 4000, key if name == "countdown" else jax.random.split(key, 3)[0])
+    text = corpus(task, 4000)
+    random = rng.integers(0, task.vocab_size, (4000, task.sampling.max_new_tokens))
+    taught = np.asarray(text.tokens[:, text.prompt_length :])
+    spoiled = np.where(rng.random(taught.shape) < 0.1, random, taught)
+    # The corpus draws these very prompts.
+    assert (asked_.tokens == text.tokens[:, : text.prompt_length]).all()
+    for rows in (random, taught, spoiled):
+        drawn = completions(task, rows)
+        ours = jax.jit(task.verify)(asked_, drawn)
+        lines = zip(asked_.tokens.tolist(), drawn.tokens.tolist(), drawn.mask.tolist(), strict=True)
+        expected = [
+            RIGHT[name](task.decode(prompt), task.decode(itertools.compress(tokens, mask)))
+            for prompt, tokens, mask in lines
+        ]
+        assert ours.dtype == jnp.float32
+        np.testing.assert_array_equal(ours, np.array(expected, np.float32))
+    assert 0.2 < np.mean(expected) < 0.8  # spoiled texts: of both kinds
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_held_out_prompts_are_never_learned_from(name):
+    task = TASKS[name]
+
+    def questions(tokens):
+        return {same_question(name, task.decode(row)) for row in tokens.tolist()}
+
+    text = corpus(task, 5000, seed=2)
+    kept = asked(task, 5000, seed=3, held_out=True).tokens
+    for seen in (asked(task, 5000).tokens, text.tokens[:, : text.prompt_length]):
+        assert not questions(seen) & questions(kept)
+
+
+def test_an_eighth_is_held_out_and_no_column_decides():
+    tokens = jnp.array(list(itertools.product((1, 2), repeat=12)))
+    held_out = is_held_out(tokens)
+    assert abs(float(held_out.mean()) - 1 / 8) < 0.02
+    for column in range(12):
+        share = held_out[tokens[:, column] == 1].mean()
+        assert abs(float(share) - 1 / 8) < 0.03
+
+
+def test_the_teacher_of_parity_errs_as_often_as_it_says():
+    task = lm.tasks.Parity(8)
+    text = corpus(task, 20_000, seed=4)
+    lines = [task.decode(row).rstrip(".").split("?") for row in np.asarray(text.tokens)]
+    long = [answer for _, answer in lines if len(answer) > 2]
+    assert len(long) / 20_000 == pytest.approx(0.2, abs=0.01)
+    assert all(parity_is_right(prompt + "?", answer) for prompt, answer in lines if len(answer) > 2)
+    wrong = np.mean([not parity_is_right(prompt + "?", answer) for prompt, answer in lines])
+    assert wrong == pytest.approx(0.4, abs=0.015)
+    for prompt, answer in lines[:200]:
+        if len(answer) > 2:
+            running = np.cumsum([int(bit) for bit in prompt]) % 2
+            assert answer[:-2] == "".join(map(str, running))
+    np.testing.assert_array_equal(text.mask.sum(1), [len(answer) for _, answer in lines])
+
+
+def test_the_teacher_of_addition_slips_as_often_as_it_says():
+    task = lm.tasks.Addition(3, slip=0.1)
+    text = corpus(task, 20_000, seed=5)
+    lines = [task.decode(row).split("=") for row in np.asarray(text.tokens)]
+    right = np.mean([addition_is_right(prompt + "=", answer) for prompt, answer in lines])
+    assert right == pytest.approx(0.91**4, abs=0.015)  # a random digit is the old one once in ten times
+    assert text.mask.all()
+
+
+def test_expressions_of_countdown_reach_everything_that_can_be_reached():
+    task = lm.tasks.Countdown(4)
+    text = corpus(task, 20_000, seed=6)
+    lines = [task.decode(row).split("=") for row in np.asarray(text.tokens)]
+    assert all(countdown_is_right(prompt + "=", answer) for prompt, answer in lines)
+    met = {same_question("countdown", prompt) for prompt, _ in lines}
+    reachable = set()
+    for a, b, c in itertools.product(range(1, 5), repeat=3):
+        for first, second in itertools.product((int.__add__, int.__sub__, int.__mul__), repeat=2):
+            for target in (second(first(a, b), c), second(a, first(b, c))):
+                reachable.add(same_question("countdown", f"{a}{b}{c}{target:+04d}"))
+    assert met <= reachable
+    assert len(met) / len(reachable) == pytest.approx(7 / 8, abs=0.05)  # the rest is held out
+
+
+def test_numbers_that_are_equal_are_used_once_each():
+    numbers = jnp.array([3, 3, 2])
+    for expression, valid in (("33*2+", True), ("32*3+", True), ("22*3+", False), ("33*3+", False), ("33*+2", False)):
+        tokens = jnp.array([".0123456789+-*=;".index(character) for character in expression])
+        assert bool(evaluate(tokens, numbers)[1]) == valid, expression
