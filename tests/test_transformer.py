@@ -124,7 +124,7 @@ def test_rows_of_attention_sum_to_one():
     model, params = made(SMALL)
     tokens = tokens_of(6, 2, 7)
     _, seen = model.apply(params, tokens, mutable="intermediates")
-    weights = seen["intermediates"]["blocks_1"]["Attention_0"]["attention"][0]
+    weights = seen["intermediates"]["blocks_1"]["attention"]["attention"][0]
     assert weights.shape == (2, 4, 7, 7)
     np.testing.assert_allclose(weights.sum(axis=-1), 1.0, atol=1e-6)
     assert (jnp.triu(weights, 1) == 0).all()

@@ -124,6 +124,7 @@ class Block(nn.Module):
             config.out_bias,
             config.norm_epsilon,
             config.dtype,
+            name="attention",
         )
         y, cache = attention(_norm(config, "attention_norm")(x), mask, rotation, cache, column)
         x = x + y

@@ -40,6 +40,7 @@ from jaxrl.ops.normalization import (
     scale_rewards,
     standardized,
     update_statistics,
+    weighted_standardized,
 )
 from jaxrl.ops.optimizers import adam, annealed, clipped_optimizer, sgd, transform_of
 from jaxrl.ops.q_targets import double_backup, max_backup, munchausen_backup, taken
@@ -155,4 +156,5 @@ __all__ = [
     "value_bounds",
     "vtrace",
     "weight_clip",
+    "weighted_standardized",
 ]

@@ -112,6 +112,23 @@ def standardized(x: jax.Array) -> jax.Array:
     return (x - x.mean()) / (x.std() + 1e-8)
 
 
+def weighted_standardized(x: jax.Array, weight: jax.Array) -> jax.Array:
+    """Numbers `[...]` less their weighted mean, over their weighted standard deviation.
+
+    Args:
+      x: `[...]`.
+      weight: `[...]`, sums to one; what has none is not looked at.
+
+    Example:
+      >>> weighted_standardized(jnp.array([1.0, 3.0, 99.0]), jnp.array([0.5, 0.5, 0.0]))[:2].tolist()
+      [-1.0, 1.0]
+
+    Source: as `standardized`.
+    """
+    mean = (weight * x).sum()
+    return (x - mean) / (jnp.sqrt((weight * jnp.square(x - mean)).sum()) + 1e-8)
+
+
 @flax.struct.dataclass
 class RewardScaling:
     """What `scale_rewards` carries from batch to batch.

@@ -11,23 +11,8 @@ import optax
 
 from jaxrl import lm, ops
 from jaxrl.algorithms.lm import learner
-from jaxrl.algorithms.lm.learner import LanguageState
+from jaxrl.algorithms.lm.learner import CompletionBatch, LanguageState
 from jaxrl.types import Metrics, leaf, static
-
-
-@flax.struct.dataclass
-class CompletionBatch:
-    """Completions and what they earned, `[B, ...]`; those of one prompt stand beside each other.
-
-    Args:
-      prompts: `Prompts` of B rows.
-      completions: `Completions`.
-      reward: float32 `[B]`; a verifier of your own writes it between `rollout` and `learn`.
-    """
-
-    prompts: lm.Prompts
-    completions: lm.Completions
-    reward: jax.Array
 
 
 @flax.struct.dataclass
@@ -104,6 +89,12 @@ class GRPO:
     params: Any = None
     reference_params: Any = None
 
+    def __post_init__(self) -> None:
+        kept = self.num_prompts if self.num_kept is None else self.num_kept
+        if kept > self.num_prompts:
+            raise ValueError(f"num_kept={kept} must be at most num_prompts={self.num_prompts}")
+        ops.check_minibatches(self.num_minibatches, num_kept=kept, group_size=self.group_size)
+
     @property
     def steps_per_update(self) -> int:
         """Completions of one update."""
@@ -120,13 +111,7 @@ class GRPO:
 
     def rollout(self, state: LanguageState, key: jax.Array) -> tuple[LanguageState, CompletionBatch]:
         """Draw `group_size` completions of each of `num_prompts` prompts, and verify them. The key is consumed."""
-        prompt_key, completion_key = jax.random.split(key)
-        asked = self.task.prompts(prompt_key, self.num_prompts)
-        completions = lm.generate(
-            self.model, state.params, asked.tokens, asked.start, completion_key, self.drawn_by, self.group_size
-        )
-        prompts = asked.repeat(self.group_size)
-        return state, CompletionBatch(prompts, completions, self.task.verify(prompts, completions))
+        return state, learner.completed(self, state.params, self.group_size, key)
 
     def update(self, state: LanguageState, key: jax.Array) -> tuple[LanguageState, Metrics]:
         """One rollout and everything learned from it. The key is consumed."""
@@ -145,7 +130,7 @@ class GRPO:
         prompts, completions = batch.prompts, batch.completions
         reference_log_prob, divergence = completions.log_prob, jnp.zeros(batch.reward.shape)
         if self.reference_params is not None:
-            reference_log_prob = self._score(self.reference_params, prompts, completions).log_prob
+            reference_log_prob = learner.score(self, self.reference_params, prompts, completions).log_prob
             divergence = jnp.where(completions.mask, completions.log_prob - reference_log_prob, 0.0).sum(axis=1)
         lengths, longest = completions.lengths, self.drawn_by.max_new_tokens
         reward = batch.reward + ops.overlong_penalty(lengths, longest, self.overlong)
@@ -159,34 +144,18 @@ class GRPO:
         if self.num_kept is not None:
             data = _kept(data, informative, self.num_kept, self.group_size)
         data = dataclasses.replace(data, weight=self.aggregate(data.weight))
-        stopped = self.drawn_by.stops(jnp.take_along_axis(completions.tokens, lengths[:, None] - 1, axis=1)[:, 0])
-        return data, {
-            "reward": batch.reward.mean(),
-            "length": lengths.mean(dtype=jnp.float32),
-            "cut": 1.0 - stopped.mean(dtype=jnp.float32),
-            "informative": informative.mean(dtype=jnp.float32),
-            "divergence": divergence.mean(),
-        }
+        said = {"informative": informative.mean(dtype=jnp.float32), "divergence": divergence.mean()}
+        return data, learner.completion_metrics(self, batch) | said
 
     def loss(self, params: Any, data: CompletionTargets) -> tuple[jax.Array, Metrics]:
         """Weighted policy loss and divergence of a minibatch `[B / num_minibatches, ...]`, and the metrics."""
         completions, weight = data.completions, data.weight * self.num_minibatches
-        scores = self._score(params, data.prompts, completions)
-        old = completions.log_prob
-        losses = self.policy_loss(scores.log_prob, old, data.advantage, completions.mask, self.clip_low, self.clip_high)
+        scores = learner.score(self, params, data.prompts, completions)
+        loss, metrics = learner.policy_loss(self, scores, completions, data.advantage, weight)
         if self.kl_loss is not None and self.reference_params is not None:
-            losses += self.kl_coef * self.kl_loss(scores.log_prob, old, data.reference_log_prob)
-        ratio = jnp.exp(scores.log_prob - old)
-        outside = (ratio < 1.0 - self.clip_low) | (ratio > 1.0 + self.clip_high)
-
-        def mean(x: jax.Array) -> jax.Array:
-            return jnp.where(completions.mask, x, 0.0).sum() / completions.mask.sum()
-
-        loss = jnp.where(weight > 0, weight * losses, 0.0).sum()
-        return loss, {"loss": loss, "entropy": mean(scores.entropy), "clip_fraction": mean(outside)}
-
-    def _score(self, params: Any, prompts: lm.Prompts, completions: lm.Completions) -> lm.Scores:
-        return lm.score(self.model, params, prompts.tokens, prompts.start, completions.tokens, self.drawn_by)
+            kl = self.kl_loss(scores.log_prob, completions.log_prob, data.reference_log_prob)
+            loss += self.kl_coef * jnp.where(weight > 0, weight * kl, 0.0).sum()
+        return loss, {"loss": loss} | metrics
 
 
 def _kept(data: CompletionTargets, informative: jax.Array, num_kept: int, group_size: int) -> CompletionTargets:

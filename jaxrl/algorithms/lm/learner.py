@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxrl import ops
+from jaxrl import lm, ops
 from jaxrl.types import Metrics
 
 
@@ -25,6 +25,21 @@ class LanguageState:
     params: Any
     opt_state: Any
     num_updates: jax.Array
+
+
+@flax.struct.dataclass
+class CompletionBatch:
+    """Completions and what they earned, `[B, ...]`; those of one prompt stand beside each other.
+
+    Args:
+      prompts: `Prompts` of B rows.
+      completions: `Completions`.
+      reward: float32 `[B]`; a verifier of your own writes it between `rollout` and `learn`.
+    """
+
+    prompts: lm.Prompts
+    completions: lm.Completions
+    reward: jax.Array
 
 
 def init_state(algorithm: Any, key: jax.Array) -> LanguageState:
@@ -58,3 +73,46 @@ def step(
     gradient, metrics = jax.grad(loss, has_aux=True)(state.params)
     updates, opt_state = transform.update(gradient, state.opt_state, state.params)
     return LanguageState(optax.apply_updates(state.params, updates), opt_state, state.num_updates + 1), metrics
+
+
+def completed(algorithm: Any, params: Any, group_size: int, key: jax.Array) -> CompletionBatch:
+    """`group_size` verified completions of each of `num_prompts` prompts. The key is consumed."""
+    prompt_key, completion_key = jax.random.split(key)
+    asked = algorithm.task.prompts(prompt_key, algorithm.num_prompts)
+    completions = lm.generate(
+        algorithm.model, params, asked.tokens, asked.start, completion_key, algorithm.drawn_by, group_size
+    )
+    prompts = asked.repeat(group_size)
+    return CompletionBatch(prompts, completions, algorithm.task.verify(prompts, completions))
+
+
+def completion_metrics(algorithm: Any, batch: CompletionBatch) -> Metrics:
+    """Mean reward and length, and the share of completions that were cut."""
+    completions, lengths = batch.completions, batch.completions.lengths
+    last = jnp.take_along_axis(completions.tokens, lengths[:, None] - 1, axis=1)[:, 0]
+    return {
+        "reward": batch.reward.mean(),
+        "length": lengths.mean(dtype=jnp.float32),
+        "cut": 1.0 - algorithm.drawn_by.stops(last).mean(dtype=jnp.float32),
+    }
+
+
+def score(algorithm: Any, params: Any, prompts: lm.Prompts, completions: lm.Completions) -> lm.Scores:
+    """Scores `[B, T]` of completions under parameters."""
+    return lm.score(algorithm.model, params, prompts.tokens, prompts.start, completions.tokens, algorithm.drawn_by)
+
+
+def policy_loss(
+    algorithm: Any, scores: lm.Scores, completions: lm.Completions, advantage: jax.Array, weight: jax.Array
+) -> tuple[jax.Array, Metrics]:
+    """The weighted sum of the algorithm's policy loss over tokens `[B, T]`, and what there is to say about it."""
+    mask, old, low, high = completions.mask, completions.log_prob, algorithm.clip_low, algorithm.clip_high
+    losses = algorithm.policy_loss(scores.log_prob, old, advantage, mask, low, high)
+    ratio = jnp.exp(scores.log_prob - old)
+    outside = (ratio < 1.0 - low) | (ratio > 1.0 + high)
+
+    def mean(x: jax.Array) -> jax.Array:
+        return jnp.where(mask, x, 0.0).sum() / mask.sum()
+
+    loss = jnp.where(weight > 0, weight * losses, 0.0).sum()
+    return loss, {"policy_loss": loss, "entropy": mean(scores.entropy), "clip_fraction": mean(outside)}

@@ -1,0 +1,191 @@
+"""Checkpoints in the Hugging Face layout: a directory of a configuration, tensors, and a tokenizer."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrl.lm import hf_config, safetensors
+from jaxrl.networks import Transformer, TransformerConfig
+
+INDEX = "model.safetensors.index.json"
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+    "generation_config.json",
+)
+IGNORED = (".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq")
+"""Ends of names of what old checkpoints store and every model can compute."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Where a parameter stands in a checkpoint.
+
+    Args:
+      name: of the tensor.
+      transposed: whether it is stored `[out, in]`, the other way round than ours.
+      part: which third of its last axis it is: GPT-2 stores queries, keys and values as one.
+    """
+
+    name: str
+    transposed: bool = False
+    part: int | None = None
+
+    def read(self, tensors: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The parameter, as a view."""
+        tensor = tensors[self.name]
+        if self.part is not None:
+            size = tensor.shape[-1] // 3
+            tensor = tensor[..., self.part * size : (self.part + 1) * size]
+        return tensor.T if self.transposed else tensor
+
+
+def sources(config: TransformerConfig, family: str) -> dict[str, Source]:
+    """Where each parameter stands, by its path with slashes.
+
+    Args:
+      config: the shape.
+      family: `gpt2`, `llama`, `qwen2` or `qwen3`.
+
+    Example:
+      >>> config = TransformerConfig(vocab_size=8, width=8, num_layers=1, num_heads=2)
+      >>> sources(config, "llama")["blocks_0/mlp_in/kernel"]
+      Source(name='model.layers.0.mlp.gate_proj.weight', transposed=True, part=None)
+
+    Source: the module names of the transformers library.
+    """
+    gpt2 = family == "gpt2"
+    found = {"embedding": Source("transformer.wte.weight" if gpt2 else "model.embed_tokens.weight")}
+    found["norm/scale"] = Source("transformer.ln_f.weight" if gpt2 else "model.norm.weight")
+    if gpt2:
+        found["positions/table"] = Source("transformer.wpe.weight")
+        found["norm/bias"] = Source("transformer.ln_f.bias")
+    if not config.tied:
+        found["head"] = Source("lm_head.weight")
+    for layer in range(config.num_layers):
+        block = _gpt2_block(f"transformer.h.{layer}") if gpt2 else _llama_block(f"model.layers.{layer}", config)
+        found |= {f"blocks_{layer}/{path}": source for path, source in block.items()}
+    return found
+
+
+def _gpt2_block(prefix: str) -> dict[str, Source]:
+    found = {}
+    for ours, theirs in (("attention_norm", "ln_1"), ("mlp_norm", "ln_2")):
+        found[f"{ours}/scale"] = Source(f"{prefix}.{theirs}.weight")
+        found[f"{ours}/bias"] = Source(f"{prefix}.{theirs}.bias")
+    for kernel, tensor in (("kernel", "weight"), ("bias", "bias")):
+        for part, ours in enumerate(("query", "key", "value")):
+            found[f"attention/{ours}/{kernel}"] = Source(f"{prefix}.attn.c_attn.{tensor}", part=part)
+        found[f"attention/out/{kernel}"] = Source(f"{prefix}.attn.c_proj.{tensor}")
+        found[f"mlp_in/{kernel}"] = Source(f"{prefix}.mlp.c_fc.{tensor}")
+        found[f"mlp_out/{kernel}"] = Source(f"{prefix}.mlp.c_proj.{tensor}")
+    return found
+
+
+def _llama_block(prefix: str, config: TransformerConfig) -> dict[str, Source]:
+    found = {
+        "attention_norm/scale": Source(f"{prefix}.input_layernorm.weight"),
+        "mlp_norm/scale": Source(f"{prefix}.post_attention_layernorm.weight"),
+    }
+    if config.qk_norm:
+        found["attention/query_norm/scale"] = Source(f"{prefix}.self_attn.q_norm.weight")
+        found["attention/key_norm/scale"] = Source(f"{prefix}.self_attn.k_norm.weight")
+    layers = [(f"attention/{ours}", f"self_attn.{ours[0]}_proj", config.qkv_bias) for ours in ("query", "key", "value")]
+    layers.append(("attention/out", "self_attn.o_proj", config.out_bias))
+    for ours, theirs in (("mlp_in", "gate_proj"), ("mlp_gated", "up_proj"), ("mlp_out", "down_proj")):
+        layers.append((ours, f"mlp.{theirs}", config.mlp_bias))
+    for ours, theirs, bias in layers:
+        found[f"{ours}/kernel"] = Source(f"{prefix}.{theirs}.weight", transposed=True)
+        if bias:
+            found[f"{ours}/bias"] = Source(f"{prefix}.{theirs}.bias")
+    return found
+
+
+def load(
+    directory: Path | str,
+    dtype: Any = None,
+    sharding: Callable[[str, tuple[int, ...]], Any] | None = None,
+    **changes: Any,
+) -> tuple[Transformer, Any]:
+    """A model and its parameters from a directory.
+
+    Tensors are views of the files until they go to their devices, one by one.
+
+    Args:
+      directory: with `config.json` and `model.safetensors`, or an index and its shards.
+      dtype: of the parameters; None: as stored.
+      sharding: function of a parameter's path and shape that gives a `jax.sharding.Sharding`; None: one device.
+      **changes: fields of the config to replace, as `dtype=jnp.bfloat16` of the computation cannot be stored.
+
+    Raises:
+      FileNotFoundError: for a missing file, naming it.
+      ValueError: for what is not supported or damaged, naming it.
+
+    Source: our own arrangement.
+    """
+    directory = Path(directory)
+    config_file = directory / "config.json"
+    if not config_file.is_file():
+        raise FileNotFoundError(f"{config_file}: there is no such file; a model's directory has one")
+    settings = json.loads(config_file.read_text())
+    config = dataclasses.replace(hf_config.from_hf(settings), **changes)
+    tensors = _tensors(directory)
+    if settings["model_type"] == "gpt2" and "wte.weight" in tensors:  # as the hub has it
+        tensors = {name if name.startswith("lm_head") else f"transformer.{name}": x for name, x in tensors.items()}
+    model, where = Transformer(config), sources(config, settings["model_type"])
+    _check_names(directory, {source.name for source in where.values()}, tensors.keys(), config.tied)
+    shapes: Any = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 1), jnp.int32))["params"]
+    paths, tree = jax.tree_util.tree_flatten_with_path(shapes)
+    leaves = []
+    for path, shape in paths:
+        name = "/".join(str(part.key) for part in path)
+        if name not in where:
+            leaves.append(jnp.zeros(shape.shape, dtype or jnp.float32))  # a value head, which begins at zero
+            continue
+        leaves.append(_placed(name, where[name], tensors, shape.shape, dtype, sharding))
+    return model, {"params": jax.tree.unflatten(tree, leaves)}
+
+
+def _placed(
+    name: str, source: Source, tensors: Mapping[str, np.ndarray], shape: tuple[int, ...], dtype: Any, sharding: Any
+) -> jax.Array:
+    """A parameter on its devices."""
+    view = source.read(tensors)
+    if view.shape != shape:
+        raise ValueError(f"{source.name} gives {name} the shape {list(view.shape)}, and config.json {list(shape)}")
+    dtype = view.dtype if dtype is None else dtype
+    if sharding is None:
+        return jnp.asarray(view, dtype)
+    return jax.make_array_from_callback(shape, sharding(name, shape), lambda index: np.asarray(view[index], dtype))
+
+
+def _tensors(directory: Path) -> dict[str, np.ndarray]:
+    """All tensors of a directory by name."""
+    index = directory / INDEX
+    if not index.is_file():
+        return safetensors.read(directory / "model.safetensors")
+    names = json.loads(index.read_text())["weight_map"]
+    if wrong := [file for file in names.values() if Path(file).name != file]:
+        raise ValueError(f"{index}: {wrong[0]} is no file of the directory")
+    shards = {file: safetensors.read(directory / file) for file in sorted(set(names.values()))}
+    if missing := [name for name, file in names.items() if name not in shards[file]]:
+        raise ValueError(f"{index}: {missing[0]} is not in {names[missing[0]]}")
+    return {name: shards[file][name] for name, file in names.items()}
+
+
+def _check_names(directory: Path, wanted: set[str], found: Any, tied: bool) -> None:
+    if missing := sorted(wanted - set(found)):
+        raise ValueError(f"{directory}: {missing[0]} is missing, and {len(missing) - 1} more; config.json asks for it")
+    ignored = {name for name in found if name.endswith(IGNORED)} | ({"lm_head.weight"} if tied else set())
+    if extra := sorted(set(found) - wanted - ignored):
+        raise ValueError(f"{directory}: {extra[0]} has no place in the model that config.json describes")
