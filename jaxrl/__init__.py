@@ -1,6 +1,6 @@
 """jaxrl: a JAX-accelerated, vectorized reinforcement-learning engine."""
 
-from jaxrl import buffers, envs, networks, ops
+from jaxrl import buffers, envs, lm, networks, ops
 from jaxrl.algorithms.deep_q import DQN, PQN, DQNState, PQNState, RecurrentPQN, RecurrentPQNState, rainbow
 from jaxrl.algorithms.dp import (
     AnchoredValueIteration,
@@ -11,6 +11,7 @@ from jaxrl.algorithms.dp import (
     StochasticShortestPath,
     ValueIteration,
 )
+from jaxrl.algorithms.lm import DPO, GRPO, CompletionBatch, LanguageState, PreferenceBatch, Pretraining, TokenPPO
 from jaxrl.algorithms.mc import MonteCarlo, OffPolicyMonteCarlo
 from jaxrl.algorithms.off_policy import SAC, TD3, DiscreteSAC, OffPolicyState, ddpg, tqc
 from jaxrl.algorithms.pg import (
@@ -36,7 +37,9 @@ from jaxrl.engine import Evaluation, Fit, check, evaluate, evaluate_on_host, fit
 from jaxrl.types import Algorithm, Metrics, Rule, Solution, Transition, leaf, static
 
 __all__ = [
+    "DPO",
     "DQN",
+    "GRPO",
     "PPO",
     "PQN",
     "SAC",
@@ -45,6 +48,7 @@ __all__ = [
     "Algorithm",
     "AnchoredValueIteration",
     "BackwardInduction",
+    "CompletionBatch",
     "DQNState",
     "DiscreteSAC",
     "DoubleQLearning",
@@ -52,6 +56,7 @@ __all__ = [
     "Evaluation",
     "Fit",
     "GradientTD",
+    "LanguageState",
     "Metrics",
     "MonteCarlo",
     "OffPolicyMonteCarlo",
@@ -59,6 +64,8 @@ __all__ = [
     "PQNState",
     "PolicyIteration",
     "PolicyState",
+    "PreferenceBatch",
+    "Pretraining",
     "PrioritizedSweeping",
     "PrioritizedValueIteration",
     "QLearning",
@@ -73,6 +80,7 @@ __all__ = [
     "SarsaLambda",
     "Solution",
     "StochasticShortestPath",
+    "TokenPPO",
     "Transition",
     "TrueOnlineTD",
     "VTraceActorCritic",
@@ -85,6 +93,7 @@ __all__ = [
     "evaluate_on_host",
     "fit",
     "leaf",
+    "lm",
     "load",
     "networks",
     "ops",

@@ -69,12 +69,14 @@ class Pretraining:
 
     def update(self, state: LanguageState, key: jax.Array) -> tuple[LanguageState, Metrics]:
         """Texts, and one gradient step. The key is consumed."""
-        state, text = self.rollout(state, key)
-        return self.learn(state, text)
+        state, batch = self.rollout(state, key)
+        return self.learn(state, batch)
 
-    def learn(self, state: LanguageState, text: lm.Text, key: jax.Array | None = None) -> tuple[LanguageState, Metrics]:
+    def learn(
+        self, state: LanguageState, batch: lm.Text, key: jax.Array | None = None
+    ) -> tuple[LanguageState, Metrics]:
         """One gradient step on texts `[B, L + T]`; the key is not read."""
-        return learner.step(self, state, lambda params: self.loss(params, text))
+        return learner.step(self, state, lambda params: self.loss(params, batch))
 
     def loss(self, params: Any, text: lm.Text) -> tuple[jax.Array, Metrics]:
         """Mean negative log-probability of the tokens that count, in nats, and the metrics."""
