@@ -69,7 +69,7 @@ def prioritized() -> Any:
 
 
 PARITY = jaxrl.lm.tasks.Parity(4)
-SHAPE = jaxrl.networks.TransformerConfig(PARITY.vocab_size, width=8, num_layers=1, num_heads=2, max_length=16)
+SHAPE = jaxrl.networks.TransformerConfig(PARITY.tokenizer.vocab_size, width=8, num_layers=1, num_heads=2, max_length=16)
 TRANSFORMER = jaxrl.networks.Transformer(SHAPE)
 WITH_VALUES = jaxrl.networks.Transformer(dataclasses.replace(SHAPE, value_head=True))
 

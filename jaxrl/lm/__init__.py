@@ -2,19 +2,29 @@
 
 from jaxrl.lm import tasks
 from jaxrl.lm.generate import Completions, check_context, generate
+from jaxrl.lm.hf import load
+from jaxrl.lm.hf_save import save
 from jaxrl.lm.prompts import Prompts, Task, Text
 from jaxrl.lm.sampling import Sampling
 from jaxrl.lm.score import Scores, score, token_scores
+from jaxrl.lm.tokenizers import Bytes, Characters, HuggingFace, Tokenizer, check_vocabulary
 
 __all__ = [
+    "Bytes",
+    "Characters",
     "Completions",
+    "HuggingFace",
     "Prompts",
     "Sampling",
     "Scores",
     "Task",
     "Text",
+    "Tokenizer",
     "check_context",
+    "check_vocabulary",
     "generate",
+    "load",
+    "save",
     "score",
     "tasks",
     "token_scores",

@@ -7,6 +7,7 @@ import jax
 
 from jaxrl.lm.generate import Completions
 from jaxrl.lm.sampling import Sampling
+from jaxrl.lm.tokenizers import Tokenizer
 
 
 @flax.struct.dataclass
@@ -36,19 +37,21 @@ class Text:
       tokens: int; prompts all end in the same column.
       prompt_length: L; 0 for texts without prompts.
       mask: bool `[B, T]`, tokens of the answers that count.
+      start: int `[B]`, column of each first token; None: 0.
     """
 
     tokens: jax.Array
     prompt_length: int = flax.struct.field(pytree_node=False)
     mask: jax.Array
+    start: jax.Array | None = None
 
 
 class Task(Protocol):
-    """A sampler of prompts, a strict verifier, and a corpus; static, so it is hashed."""
+    """A sampler of prompts, a strict verifier, and a corpus: a pytree, whose floats and arrays are leaves."""
 
     @property
-    def vocab_size(self) -> int:
-        """V, number of tokens."""
+    def tokenizer(self) -> Tokenizer:
+        """From text to tokens and back."""
         ...
 
     @property
@@ -66,8 +69,4 @@ class Task(Protocol):
 
     def corpus(self, key: jax.Array, num_texts: int) -> Text:
         """Texts of prompts of the training split with answers as its teacher gives them. The key is consumed."""
-        ...
-
-    def decode(self, tokens: Any) -> str:
-        """Text of tokens, for people."""
         ...

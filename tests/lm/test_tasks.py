@@ -57,11 +57,11 @@ def asked(task, num_prompts, seed=0, held_out=False):
 
 
 def prompts_of(task, num_prompts, key, held_out=False):
-    return jax.jit(task.prompts, static_argnums=(1, 2))(key, num_prompts, held_out)
+    return jax.jit(type(task).prompts, static_argnums=(2, 3))(task, key, num_prompts, held_out)
 
 
 def corpus(task, num_texts, seed=0):
-    return jax.jit(task.corpus, static_argnums=1)(jax.random.key(seed), num_texts)
+    return jax.jit(type(task).corpus, static_argnums=2)(task, jax.random.key(seed), num_texts)
 
 
 def completions(task, rows):
@@ -80,7 +80,7 @@ def test_the_verifier_equals_a_parser(name):
     key = jax.random.key(0)
     asked_ = prompts_of(task, 4000, key if name == "countdown" else jax.random.split(key, 3)[0])
     text = corpus(task, 4000)
-    random = rng.integers(0, task.vocab_size, (4000, task.sampling.max_new_tokens))
+    random = rng.integers(0, task.tokenizer.vocab_size, (4000, task.sampling.max_new_tokens))
     taught = np.asarray(text.tokens[:, text.prompt_length :])
     spoiled = np.where(rng.random(taught.shape) < 0.1, random, taught)
     # The corpus draws these very prompts.
@@ -90,7 +90,7 @@ def test_the_verifier_equals_a_parser(name):
         ours = jax.jit(task.verify)(asked_, drawn)
         lines = zip(asked_.tokens.tolist(), drawn.tokens.tolist(), drawn.mask.tolist(), strict=True)
         expected = [
-            RIGHT[name](task.decode(prompt), task.decode(itertools.compress(tokens, mask)))
+            RIGHT[name](task.tokenizer.decode(prompt), task.tokenizer.decode(itertools.compress(tokens, mask)))
             for prompt, tokens, mask in lines
         ]
         assert ours.dtype == jnp.float32
@@ -103,7 +103,7 @@ def test_held_out_prompts_are_never_learned_from(name):
     task = TASKS[name]
 
     def questions(tokens):
-        return {same_question(name, task.decode(row)) for row in tokens.tolist()}
+        return {same_question(name, task.tokenizer.decode(row)) for row in tokens.tolist()}
 
     text = corpus(task, 5000, seed=2)
     kept = asked(task, 5000, seed=3, held_out=True).tokens
@@ -123,7 +123,7 @@ def test_an_eighth_is_held_out_and_no_column_decides():
 def test_the_teacher_of_parity_errs_as_often_as_it_says():
     task = lm.tasks.Parity(8)
     text = corpus(task, 20_000, seed=4)
-    lines = [task.decode(row).rstrip(".").split("?") for row in np.asarray(text.tokens)]
+    lines = [task.tokenizer.decode(row).rstrip(".").split("?") for row in np.asarray(text.tokens)]
     long = [answer for _, answer in lines if len(answer) > 2]
     assert len(long) / 20_000 == pytest.approx(0.2, abs=0.01)
     assert all(parity_is_right(prompt + "?", answer) for prompt, answer in lines if len(answer) > 2)
@@ -139,7 +139,7 @@ def test_the_teacher_of_parity_errs_as_often_as_it_says():
 def test_the_teacher_of_addition_slips_as_often_as_it_says():
     task = lm.tasks.Addition(3, slip=0.1)
     text = corpus(task, 20_000, seed=5)
-    lines = [task.decode(row).split("=") for row in np.asarray(text.tokens)]
+    lines = [task.tokenizer.decode(row).split("=") for row in np.asarray(text.tokens)]
     right = np.mean([addition_is_right(prompt + "=", answer) for prompt, answer in lines])
     assert right == pytest.approx(0.91**4, abs=0.015)  # a random digit is the old one once in ten times
     assert text.mask.all()
@@ -148,7 +148,7 @@ def test_the_teacher_of_addition_slips_as_often_as_it_says():
 def test_expressions_of_countdown_reach_everything_that_can_be_reached():
     task = lm.tasks.Countdown(4)
     text = corpus(task, 20_000, seed=6)
-    lines = [task.decode(row).split("=") for row in np.asarray(text.tokens)]
+    lines = [task.tokenizer.decode(row).split("=") for row in np.asarray(text.tokens)]
     assert all(countdown_is_right(prompt + "=", answer) for prompt, answer in lines)
     met = {same_question("countdown", prompt) for prompt, _ in lines}
     reachable = set()

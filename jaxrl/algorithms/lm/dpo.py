@@ -53,7 +53,8 @@ class DPO:
       >>> import jaxrl
       >>> from jaxrl import networks
       >>> task = lm.tasks.Parity(4)
-      >>> model = networks.Transformer(networks.TransformerConfig(task.vocab_size, width=16, num_layers=1, num_heads=2))
+      >>> config = networks.TransformerConfig(task.tokenizer.vocab_size, width=16, num_layers=1, num_heads=2)
+      >>> model = networks.Transformer(config)
       >>> params = model.init(jax.random.key(0), jnp.zeros((1, 1), jnp.int32))
       >>> dpo = DPO(task, model, params=params, num_prompts=8)
       >>> state, metrics = jaxrl.train(dpo, jax.random.key(0), 2)
@@ -64,7 +65,7 @@ class DPO:
     each update.
     """
 
-    task: Any = static()
+    task: Any
     model: Any = static()
     _: dataclasses.KW_ONLY
     sampling: lm.Sampling | None = None

@@ -65,7 +65,7 @@ class GRPO:
     arXiv:2507.18071 (GSPO); MiniMax (2025), arXiv:2506.13585 (CISPO).
     """
 
-    task: Any = static()
+    task: Any
     model: Any = static()
     _: dataclasses.KW_ONLY
     sampling: lm.Sampling | None = None

@@ -34,7 +34,7 @@ class Pretraining:
       >>> import jaxrl
       >>> from jaxrl import networks
       >>> task = lm.tasks.Parity(4)
-      >>> config = networks.TransformerConfig(task.vocab_size, width=16, num_layers=1, num_heads=2)
+      >>> config = networks.TransformerConfig(task.tokenizer.vocab_size, width=16, num_layers=1, num_heads=2)
       >>> learner = Pretraining(task, networks.Transformer(config), num_texts=8)
       >>> state, metrics = jaxrl.train(learner, jax.random.key(0), 3)
       >>> metrics["loss"].shape
@@ -43,7 +43,7 @@ class Pretraining:
     Source: Radford et al. (2018), Improving Language Understanding by Generative Pre-Training.
     """
 
-    task: Any = static()
+    task: Any
     model: Any = static()
     _: dataclasses.KW_ONLY
     answers_only: bool = static(False)
@@ -80,10 +80,12 @@ class Pretraining:
 
     def loss(self, params: Any, text: lm.Text) -> tuple[jax.Array, Metrics]:
         """Mean negative log-probability of the tokens that count, in nats, and the metrics."""
-        counted = jnp.ones((len(text.tokens), text.prompt_length), bool)
-        mask = jnp.concatenate([counted & (not self.answers_only), text.mask], axis=1)[:, 1:]
-        features, _ = self.model.apply(params, text.tokens[:, :-1], method="features")
-        log_prob, entropy = lm.token_scores(self.model, params, features, text.tokens[:, 1:], lm.Sampling(1))
+        tokens, columns = text.tokens, jnp.arange(text.prompt_length)[None]
+        start = jnp.zeros(len(tokens), jnp.int32) if text.start is None else text.start
+        prompt = (columns > start[:, None]) & (not self.answers_only)  # nothing stands before a first token
+        mask = jnp.concatenate([prompt, text.mask], axis=1)[:, 1:]
+        features, _ = self.model.apply(params, tokens[:, :-1], start, method="features")
+        log_prob, entropy = lm.token_scores(self.model, params, features, tokens[:, 1:], lm.Sampling(1))
         weight = ops.token_mean(mask)
         loss = -(weight * log_prob).sum()
         return loss, {"loss": loss, "entropy": (weight * entropy).sum(), "tokens": mask.sum(dtype=jnp.float32)}

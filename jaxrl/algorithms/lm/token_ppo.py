@@ -61,7 +61,8 @@ class TokenPPO:
       >>> import jaxrl
       >>> from jaxrl import networks
       >>> task = lm.tasks.Parity(4)
-      >>> config = networks.TransformerConfig(task.vocab_size, width=16, num_layers=1, num_heads=2, value_head=True)
+      >>> shape = {"width": 16, "num_layers": 1, "num_heads": 2, "value_head": True}
+      >>> config = networks.TransformerConfig(task.tokenizer.vocab_size, **shape)
       >>> ppo = TokenPPO(task, networks.Transformer(config), num_prompts=8, num_minibatches=2)
       >>> state, metrics = jaxrl.train(ppo, jax.random.key(0), 2)
       >>> metrics["value_loss"].shape
@@ -71,7 +72,7 @@ class TokenPPO:
     Preferences, arXiv:1909.08593.
     """
 
-    task: Any = static()
+    task: Any
     model: Any = static()
     _: dataclasses.KW_ONLY
     sampling: lm.Sampling | None = None

@@ -1,7 +1,6 @@
 """Addition, learned from a teacher who slips."""
 
-import dataclasses
-
+import flax.struct
 import jax
 import jax.numpy as jnp
 
@@ -9,13 +8,15 @@ from jaxrl.lm.generate import Completions
 from jaxrl.lm.prompts import Prompts, Text
 from jaxrl.lm.sampling import Sampling
 from jaxrl.lm.splits import of_split
+from jaxrl.lm.tokenizers import Characters
+from jaxrl.types import leaf, static
 
 ALPHABET = ".0123456789+=;"
 """Padding, digits, the signs, and the end."""
 PLUS, EQUALS, END = 11, 12, 13
 
 
-@dataclasses.dataclass(frozen=True)
+@flax.struct.dataclass
 class Addition:
     """The sum of two numbers, its last digit first: `123+989=` is answered by `2111;`.
 
@@ -29,20 +30,20 @@ class Addition:
 
     Example:
       >>> task = Addition(3)
-      >>> task.decode(task.prompts(jax.random.key(0), 1).tokens[0])
+      >>> task.tokenizer.decode(task.prompts(jax.random.key(0), 1).tokens[0])
       '963+085='
 
     Source: Lee et al. (2023), Teaching Arithmetic to Small Transformers, arXiv:2307.03381, for the order of digits;
     the teacher is our own.
     """
 
-    num_digits: int = 3
-    slip: float = 0.1
+    num_digits: int = static(3, low=1)
+    slip: float = leaf(0.1, low=0, high=1)
 
     @property
-    def vocab_size(self) -> int:
-        """V, number of tokens."""
-        return len(ALPHABET)
+    def tokenizer(self) -> Characters:
+        """One token per character of the alphabet."""
+        return Characters(ALPHABET)
 
     @property
     def sampling(self) -> Sampling:
@@ -81,10 +82,6 @@ class Addition:
         answer = jnp.concatenate([digits + 1, jnp.full((num_texts, 1), END)], axis=1)
         tokens = jnp.concatenate([prompts.tokens, answer], axis=1)
         return Text(tokens, prompts.tokens.shape[1], jnp.ones(answer.shape, bool))
-
-    def decode(self, tokens: jax.Array) -> str:
-        """Characters of tokens."""
-        return "".join(ALPHABET[token] for token in tokens)
 
 
 def _sum_digits(digits: jax.Array) -> jax.Array:

@@ -1,8 +1,8 @@
 """Countdown: reach a number by three others, each used once."""
 
-import dataclasses
 from typing import Any
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 
@@ -10,6 +10,8 @@ from jaxrl.lm.generate import Completions
 from jaxrl.lm.prompts import Prompts, Text
 from jaxrl.lm.sampling import Sampling
 from jaxrl.lm.splits import of_split
+from jaxrl.lm.tokenizers import Characters
+from jaxrl.types import static
 
 ALPHABET = ".0123456789+-*=;"
 """Padding, digits, the operators (the first two are signs as well), and the end."""
@@ -18,7 +20,7 @@ LENGTH = 5
 """Tokens of an expression: three numbers and two operators, in reverse Polish notation."""
 
 
-@dataclasses.dataclass(frozen=True)
+@flax.struct.dataclass
 class Countdown:
     """Three numbers and a target; `372+042=` is answered by `37*2*;`, as 3 x 7 x 2 = 42.
 
@@ -30,18 +32,18 @@ class Countdown:
 
     Example:
       >>> task = Countdown()
-      >>> task.decode(task.prompts(jax.random.key(0), 1).tokens[0])
+      >>> task.tokenizer.decode(task.prompts(jax.random.key(0), 1).tokens[0])
       '489-392='
 
     Source: after Gandhi et al. (2024), Stream of Search, arXiv:2404.03683, with three numbers.
     """
 
-    largest: int = 9
+    largest: int = static(9, low=1, high=9)
 
     @property
-    def vocab_size(self) -> int:
-        """V, number of tokens."""
-        return len(ALPHABET)
+    def tokenizer(self) -> Characters:
+        """One token per character of the alphabet."""
+        return Characters(ALPHABET)
 
     @property
     def sampling(self) -> Sampling:
@@ -68,10 +70,6 @@ class Countdown:
         answer = jnp.concatenate([expression, jnp.full((num_texts, 1), END)], axis=1)
         tokens = jnp.concatenate([prompts.tokens, answer], axis=1)
         return Text(tokens, prompts.tokens.shape[1], jnp.ones(answer.shape, bool))
-
-    def decode(self, tokens: jax.Array) -> str:
-        """Characters of tokens."""
-        return "".join(ALPHABET[token] for token in tokens)
 
     def _asked(self, key: jax.Array, num_prompts: int, held_out: bool) -> tuple[Prompts, jax.Array]:
         """Prompts, and the expression `[P, 5]` behind each."""

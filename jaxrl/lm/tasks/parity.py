@@ -1,7 +1,6 @@
 """Parity of bits: hard to say at once, easy to work out step by step."""
 
-import dataclasses
-
+import flax.struct
 import jax
 import jax.numpy as jnp
 
@@ -9,13 +8,15 @@ from jaxrl.lm.generate import Completions
 from jaxrl.lm.prompts import Prompts, Text
 from jaxrl.lm.sampling import Sampling
 from jaxrl.lm.splits import of_split
+from jaxrl.lm.tokenizers import Characters
+from jaxrl.types import leaf, static
 
 ALPHABET = ".01?EO;"
 """Padding, bits, the question mark, the answers even and odd, and the end."""
 QUESTION, EVEN, ODD, END = 3, 4, 5, 6
 
 
-@dataclasses.dataclass(frozen=True)
+@flax.struct.dataclass
 class Parity:
     """Is the number of ones even? `0110?` is answered by `E;`, or by the running parities first: `0100E;`.
 
@@ -29,20 +30,20 @@ class Parity:
 
     Example:
       >>> task = Parity(4)
-      >>> task.decode(task.prompts(jax.random.key(0), 1).tokens[0])
+      >>> task.tokenizer.decode(task.prompts(jax.random.key(0), 1).tokens[0])
       '1001?'
 
     Source: after Tsilivis et al. (2025), How Reinforcement Learning After Next-Token Prediction Facilitates Learning,
     arXiv:2510.11495. Deviation: there short answers are right, and too hard to learn.
     """
 
-    num_bits: int = 16
-    chain_share: float = 0.2
+    num_bits: int = static(16, low=1)
+    chain_share: float = leaf(0.2, low=0, high=1)
 
     @property
-    def vocab_size(self) -> int:
-        """V, number of tokens."""
-        return len(ALPHABET)
+    def tokenizer(self) -> Characters:
+        """One token per character of the alphabet."""
+        return Characters(ALPHABET)
 
     @property
     def sampling(self) -> Sampling:
@@ -83,7 +84,3 @@ class Parity:
         short = jnp.zeros_like(long).at[:, :2].set(jnp.stack([EVEN + coin, end], axis=1))
         answer = jnp.where(chain, long, short)
         return Text(jnp.concatenate([prompts.tokens, answer], axis=1), prompts.tokens.shape[1], answer > 0)
-
-    def decode(self, tokens: jax.Array) -> str:
-        """Characters of tokens."""
-        return "".join(ALPHABET[token] for token in tokens)
