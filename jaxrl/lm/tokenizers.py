@@ -158,9 +158,7 @@ class HuggingFace:
 
         environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
         environment.globals["raise_exception"] = refuse
-        special = {
-            name: value["content"] if isinstance(value, dict) else value for name, value in self._special.items()
-        }
+        special = {name: _content(value) for name, value in self._special.items()}
         try:
             return environment.from_string(self._template).render(
                 messages=messages, add_generation_prompt=True, **special
@@ -174,11 +172,15 @@ class HuggingFace:
         for settings in read:
             ids = settings.get("eos_token_id")
             found |= set(ids if isinstance(ids, list) else [] if ids is None else [ids])
-            token = settings.get("eos_token")
-            token = token["content"] if isinstance(token, dict) else token
+            token = _content(settings.get("eos_token"))
             if isinstance(token, str) and (number := self._tokenizer.token_to_id(token)) is not None:
                 found.add(number)
         return tuple(sorted(found))
+
+
+def _content(token: Any) -> Any:
+    """A special token, which some files describe instead of naming it."""
+    return token["content"] if isinstance(token, dict) else token
 
 
 def check_vocabulary(tokenizer: Tokenizer, vocab_size: int) -> None:
@@ -199,5 +201,6 @@ def check_vocabulary(tokenizer: Tokenizer, vocab_size: int) -> None:
     """
     if tokenizer.vocab_size > vocab_size:
         raise ValueError(
-            f"the tokenizer has {tokenizer.vocab_size} tokens and the model {vocab_size}; they are not of one checkpoint"
+            f"the tokenizer has {tokenizer.vocab_size} tokens and the model {vocab_size}; "
+            "they are not of one checkpoint"
         )

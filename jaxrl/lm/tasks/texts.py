@@ -159,9 +159,8 @@ def _question(path: Path | str, number: int, line: str, tokenizer: Any) -> tuple
         row = json.loads(line)
         prompt, answer = row["prompt"], row.get("answer", "")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f'{path}, line {number}: it is no question; write {{"prompt": "...", "answer": "..."}}'
-        ) from error
+        remedy = 'write {"prompt": "...", "answer": "..."}'
+        raise ValueError(f"{path}, line {number}: it is no question; {remedy}") from error
     text = tokenizer.chat(prompt) if isinstance(prompt, list) else prompt
     if not isinstance(text, str) or not text or not isinstance(answer, str):
         raise ValueError(f"{path}, line {number}: prompt and answer must be texts, the prompt not an empty one")
