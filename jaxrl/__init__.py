@@ -33,7 +33,21 @@ from jaxrl.algorithms.td import (
     SarsaLambda,
     TrueOnlineTD,
 )
-from jaxrl.engine import Evaluation, Fit, check, evaluate, evaluate_on_host, fit, load, run, solve, train, train_on_host
+from jaxrl.engine import (
+    Evaluation,
+    Fit,
+    TaskEvaluation,
+    check,
+    evaluate,
+    evaluate_on_host,
+    evaluate_task,
+    fit,
+    load,
+    run,
+    solve,
+    train,
+    train_on_host,
+)
 from jaxrl.types import Algorithm, Metrics, Rule, Solution, Transition, leaf, static
 
 __all__ = [
@@ -80,6 +94,7 @@ __all__ = [
     "SarsaLambda",
     "Solution",
     "StochasticShortestPath",
+    "TaskEvaluation",
     "TokenPPO",
     "Transition",
     "TrueOnlineTD",
@@ -91,6 +106,7 @@ __all__ = [
     "envs",
     "evaluate",
     "evaluate_on_host",
+    "evaluate_task",
     "fit",
     "leaf",
     "lm",

@@ -2,6 +2,7 @@
 
 from jaxrl.engine.check import check
 from jaxrl.engine.evaluate import Evaluation, evaluate
+from jaxrl.engine.evaluate_task import TaskEvaluation, evaluate_task
 from jaxrl.engine.fit import Fit, fit
 from jaxrl.engine.host import evaluate_on_host, train_on_host
 from jaxrl.engine.load import load
@@ -11,9 +12,11 @@ from jaxrl.engine.train import run, train
 __all__ = [
     "Evaluation",
     "Fit",
+    "TaskEvaluation",
     "check",
     "evaluate",
     "evaluate_on_host",
+    "evaluate_task",
     "fit",
     "load",
     "run",

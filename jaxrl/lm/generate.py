@@ -29,6 +29,11 @@ class Completions:
         """Tokens of each completion `[B]`, its stop token included."""
         return self.mask.sum(axis=-1)
 
+    @property
+    def counted(self) -> jax.Array:
+        """Tokens `[B, T]`, and -1 where none counts."""
+        return jnp.where(self.mask, self.tokens, -1)
+
 
 def generate(
     model: Any,

@@ -67,6 +67,10 @@ class Task(Protocol):
         """Rewards `[B]`, float32: 1 for exactly what was asked. Anything else, one stray token, is 0."""
         ...
 
+    def conclusion(self, completions: Completions) -> jax.Array:
+        """What completions say in the end, `[B, ...]`: equal where two of them agree."""
+        ...
+
     def corpus(self, key: jax.Array, num_texts: int) -> Text:
         """Texts of prompts of the training split with answers as its teacher gives them. The key is consumed."""
         ...

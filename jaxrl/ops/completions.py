@@ -258,3 +258,25 @@ def preference_loss(margin: jax.Array, beta: jax.Array | float) -> jax.Array:
     Source: Rafailov et al. (2023), Direct Preference Optimization, arXiv:2305.18290, eq. 7.
     """
     return -jax.nn.log_sigmoid(beta * margin)
+
+
+def pass_at_k(num_right: jax.Array, num_samples: int, k: int) -> jax.Array:
+    """Probability that at least one of k completions is right, without bias from n of them: 1 - C(n - c, k) / C(n, k).
+
+    Args:
+      num_right: int `[P]`, c of each prompt.
+      num_samples: n.
+      k: at most n.
+
+    Returns:
+      float32 `[P]`.
+
+    Example:
+      >>> pass_at_k(jnp.array([0, 1, 4]), 4, 2).tolist()
+      [0.0, 0.5, 1.0]
+
+    Source: Chen et al. (2021), Evaluating Large Language Models Trained on Code, arXiv:2107.03374, eq. 1.
+    """
+    drawn = jnp.arange(k)[None]
+    wrong = jnp.maximum(num_samples - num_right[:, None] - drawn, 0)
+    return 1.0 - jnp.prod(wrong / (num_samples - drawn), axis=1)

@@ -72,6 +72,10 @@ class Addition:
         right = jnp.concatenate([prompts.answer + 1, end], axis=1)
         return ((completions.tokens == right) & completions.mask).all(axis=1).astype(jnp.float32)
 
+    def conclusion(self, completions: Completions) -> jax.Array:
+        """All tokens of the answers `[B, T]`."""
+        return completions.counted
+
     def corpus(self, key: jax.Array, num_texts: int) -> Text:
         """Texts `[B, 3 d + 4]` of prompts with answers of the teacher. The key is consumed."""
         prompt_key, slip_key, digit_key = jax.random.split(key, 3)

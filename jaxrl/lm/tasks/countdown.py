@@ -64,6 +64,10 @@ class Countdown:
         ended = (completions.lengths == LENGTH + 1) & (completions.tokens[:, -1] == END)
         return (valid & ended & (value == target)).astype(jnp.float32)
 
+    def conclusion(self, completions: Completions) -> jax.Array:
+        """All tokens of the answers `[B, T]`."""
+        return completions.counted
+
     def corpus(self, key: jax.Array, num_texts: int) -> Text:
         """Texts `[B, 14]` of prompts with the expression they were made of. The key is consumed."""
         prompts, expression = self._asked(key, num_texts, held_out=False)

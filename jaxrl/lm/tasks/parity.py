@@ -72,6 +72,11 @@ class Parity:
         shape = (lengths[:, 0] == 2) | (lengths[:, 0] == self.num_bits + 2)
         return (bits & answered & ended & shape).astype(jnp.float32)
 
+    def conclusion(self, completions: Completions) -> jax.Array:
+        """The last two tokens, the answer and the end `[B, 2]`."""
+        columns = completions.lengths[:, None] - jnp.array([[2, 1]])
+        return jnp.take_along_axis(completions.tokens, jnp.maximum(columns, 0), axis=1)
+
     def corpus(self, key: jax.Array, num_texts: int) -> Text:
         """Texts `[B, 2 d + 3]` of prompts with long or short answers. The key is consumed."""
         prompt_key, chain_key, coin_key = jax.random.split(key, 3)

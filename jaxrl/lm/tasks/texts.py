@@ -101,8 +101,11 @@ class Questions:
         def padded(x: jax.Array) -> jax.Array:
             return jnp.pad(x, ((0, 0), (0, longest - x.shape[1])), constant_values=-1)
 
-        given = padded(jnp.where(completions.mask, completions.tokens, -1))
-        return (given == padded(answer)).all(axis=1).astype(jnp.float32)
+        return (padded(completions.counted) == padded(answer)).all(axis=1).astype(jnp.float32)
+
+    def conclusion(self, completions: Completions) -> jax.Array:
+        """All tokens of the answers `[B, T]`."""
+        return completions.counted
 
     def corpus(self, key: jax.Array, num_texts: int) -> Text:
         """Questions of the training split with their answers. The key is consumed."""
