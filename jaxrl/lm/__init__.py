@@ -4,6 +4,7 @@ from jaxrl.lm import tasks
 from jaxrl.lm.generate import Completions, check_context, generate
 from jaxrl.lm.hf import load
 from jaxrl.lm.hf_save import save
+from jaxrl.lm.lora import LoRA, adapters_adam, only_adapters
 from jaxrl.lm.prompts import Prompts, Task, Text
 from jaxrl.lm.sampling import Sampling
 from jaxrl.lm.score import Scores, score, token_scores
@@ -14,16 +15,19 @@ __all__ = [
     "Characters",
     "Completions",
     "HuggingFace",
+    "LoRA",
     "Prompts",
     "Sampling",
     "Scores",
     "Task",
     "Text",
     "Tokenizer",
+    "adapters_adam",
     "check_context",
     "check_vocabulary",
     "generate",
     "load",
+    "only_adapters",
     "save",
     "score",
     "tasks",

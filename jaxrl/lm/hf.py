@@ -113,7 +113,7 @@ def _llama_block(prefix: str, config: TransformerConfig) -> dict[str, Source]:
 
 def load(
     directory: Path | str,
-    dtype: Any = None,
+    param_dtype: Any = None,
     sharding: Callable[[str, tuple[int, ...]], Any] | None = None,
     **changes: Any,
 ) -> tuple[Transformer, Any]:
@@ -123,9 +123,10 @@ def load(
 
     Args:
       directory: with `config.json` and `model.safetensors`, or an index and its shards.
-      dtype: of the parameters; None: as stored.
+      param_dtype: of the parameters; None: as stored.
       sharding: function of a parameter's path and shape that gives a `jax.sharding.Sharding`; None: one device.
-      **changes: fields of the config to replace, as `dtype=jnp.bfloat16` of the computation cannot be stored.
+      **changes: fields of the config to replace: `dtype=jnp.bfloat16` computes in it, `remat=True` saves memory,
+        `value_head=True` adds one that begins at zero.
 
     Raises:
       FileNotFoundError: for a missing file, naming it.
@@ -150,9 +151,9 @@ def load(
     for path, shape in paths:
         name = "/".join(str(part.key) for part in path)
         if name not in where:
-            leaves.append(jnp.zeros(shape.shape, dtype or jnp.float32))  # a value head, which begins at zero
+            leaves.append(jnp.zeros(shape.shape, param_dtype or jnp.float32))  # a value head, which begins at zero
             continue
-        leaves.append(_placed(name, where[name], tensors, shape.shape, dtype, sharding))
+        leaves.append(_placed(name, where[name], tensors, shape.shape, param_dtype, sharding))
     return model, {"params": jax.tree.unflatten(tree, leaves)}
 
 

@@ -248,7 +248,7 @@ def test_tensors_are_views_of_the_file():
 
 
 def test_bfloat16_survives(tmp_path):
-    model, params = hf.load(GOLDEN / "qwen2", dtype=jnp.bfloat16)
+    model, params = hf.load(GOLDEN / "qwen2", param_dtype=jnp.bfloat16)
     hf_save.save(tmp_path / "new", model, params)
     _, again = hf.load(tmp_path / "new")
     assert {x.dtype for x in jax.tree.leaves(again)} == {jnp.dtype(jnp.bfloat16)}
