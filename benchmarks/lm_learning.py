@@ -7,14 +7,9 @@ before and after. The controls are the same with random rewards, and without pre
 import dataclasses
 import pathlib
 import time
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-import tyro
-
-from benchmarks import machine, results
-from benchmarks.results import Result, Side
+from benchmarks import results
 
 CONTROLS = ("random-reward", "no-pretraining")
 NUM_SAMPLES = 16

@@ -47,6 +47,8 @@ class TransformerConfig:
     Example:
       >>> TransformerConfig(vocab_size=32, width=64, num_layers=2, num_heads=4).head_size
       16
+
+    Source: as `Transformer`.
     """
 
     vocab_size: int

@@ -5,18 +5,12 @@ from jaxrl.ops.completions import (
     batch_leave_one_out,
     centered,
     constant,
-    corrected_kl,
     group_standardized,
     leave_one_out,
     overlong_penalty,
     pass_at_k,
-    preference_loss,
-    sequence_clip,
     sequence_mean,
-    squared_kl,
-    token_clip,
     token_mean,
-    weight_clip,
 )
 from jaxrl.ops.distributions import Categorical, Gaussian, SquashedGaussian
 from jaxrl.ops.episodes import EpisodeStatistics, episode_metrics, init_episodes
@@ -58,6 +52,7 @@ from jaxrl.ops.tables import (
     td_target,
     td_update,
 )
+from jaxrl.ops.token_losses import corrected_kl, preference_loss, sequence_clip, squared_kl, token_clip, weight_clip
 from jaxrl.ops.traces import (
     accumulating_trace,
     dutch_trace,

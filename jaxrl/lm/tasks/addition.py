@@ -31,7 +31,7 @@ class Addition:
     Example:
       >>> task = Addition(3)
       >>> task.tokenizer.decode(task.prompts(jax.random.key(0), 1).tokens[0])
-      '963+085='
+      '117+764='
 
     Source: Lee et al. (2023), Teaching Arithmetic to Small Transformers, arXiv:2307.03381, for the order of digits;
     the teacher is our own.

@@ -31,7 +31,7 @@ class Parity:
     Example:
       >>> task = Parity(4)
       >>> task.tokenizer.decode(task.prompts(jax.random.key(0), 1).tokens[0])
-      '1001?'
+      '0111?'
 
     Source: after Tsilivis et al. (2025), How Reinforcement Learning After Next-Token Prediction Facilitates Learning,
     arXiv:2510.11495. Deviation: there short answers are right, and too hard to learn.
