@@ -80,10 +80,10 @@ def evaluate_task(
     """
     prompt_key, completion_key = jax.random.split(key)
     task = algorithm.task
-    sampling = task.sampling if sampling is None else sampling
+    chosen = task.sampling if sampling is None else sampling
     asked = task.prompts(prompt_key, num_prompts, held_out=True)
     completions = lm.generate(
-        algorithm.model, state.params, asked.tokens, asked.start, completion_key, sampling, num_samples
+        algorithm.model, state.params, asked.tokens, asked.start, completion_key, chosen, num_samples
     )
     reward = task.verify(asked.repeat(num_samples), completions).reshape(num_prompts, num_samples)
     said = task.conclusion(completions).reshape(num_prompts, num_samples, -1)

@@ -110,7 +110,8 @@ def write(path: Path | str, tensors: Mapping[str, Any]) -> None:
     Source: as `read`.
     """
     path, names = Path(path), {np.dtype(dtype): name for name, dtype in DTYPES.items()}
-    header, position = {"__metadata__": {"format": "pt"}}, 0  # transformers wants to be told
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}  # transformers wants to be told
+    position = 0
     for name, tensor in tensors.items():
         dtype = np.dtype(tensor.dtype)
         last = position + dtype.itemsize * int(np.prod(tensor.shape))

@@ -111,13 +111,13 @@ class HuggingFace:
 
     def __init__(self, directory: Path | str) -> None:
         try:
-            import tokenizers
+            from tokenizers import Tokenizer as Library  # pyright: ignore[reportMissingImports]
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError("tokenizer.json needs the extra hf: pip install 'jaxrl[hf]'") from error
         directory = Path(directory)
         if not (directory / "tokenizer.json").is_file():
             raise FileNotFoundError(f"{directory / 'tokenizer.json'}: there is no such file")
-        self._tokenizer: Any = tokenizers.Tokenizer.from_file(str(directory / "tokenizer.json"))
+        self._tokenizer: Any = Library.from_file(str(directory / "tokenizer.json"))
         settings = [directory / name for name in ("tokenizer_config.json", "generation_config.json", "config.json")]
         read = [json.loads(path.read_text()) for path in settings if path.is_file()]
         template = directory / "chat_template.jinja"
@@ -150,8 +150,8 @@ class HuggingFace:
         """
         if self._template is None:
             raise ValueError("the tokenizer has no chat template; give the prompt as plain text")
-        from jinja2.exceptions import TemplateError
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
+        from jinja2.exceptions import TemplateError  # pyright: ignore[reportMissingImports]
+        from jinja2.sandbox import ImmutableSandboxedEnvironment  # pyright: ignore[reportMissingImports]
 
         def refuse(message: str) -> None:
             raise ValueError(f"messages: {message}")

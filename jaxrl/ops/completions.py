@@ -122,7 +122,7 @@ def overlong_penalty(lengths: jax.Array, longest: int, margin: int) -> jax.Array
     Source: Yu et al. (2025), DAPO, arXiv:2503.14476, eq. 13. Deviation: completions of exactly T tokens, which are
     cut, lose all of it; there the bound is passed by longer ones.
     """
-    return -jnp.clip((lengths - (longest - margin)) / max(margin, 1), 0.0, 1.0) * (margin > 0)
+    return jnp.clip((longest - margin - lengths) / max(margin, 1), -1.0, 0.0) * (margin > 0)
 
 
 def pass_at_k(num_right: jax.Array, num_samples: int, k: int) -> jax.Array:

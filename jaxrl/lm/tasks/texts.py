@@ -148,8 +148,8 @@ def read_questions(path: Path | str, tokenizer: Tokenizer, max_new_tokens: int, 
     if kept.all() or not kept.any():  # of very few
         kept = np.arange(len(rows)) == 0
     sampling = Sampling(max_new_tokens, tuple(tokenizer.stop_tokens))
-    fields = (prompts, start, answers, np.flatnonzero(~kept), np.flatnonzero(kept))
-    return Questions(*map(jnp.asarray, fields), sampling)
+    learned, held_out = (jnp.asarray(np.flatnonzero(which)) for which in (~kept, kept))
+    return Questions(jnp.asarray(prompts), jnp.asarray(start), jnp.asarray(answers), learned, held_out, sampling)
 
 
 def _lines(path: Path | str) -> Sequence[str]:
