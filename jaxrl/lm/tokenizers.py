@@ -111,13 +111,14 @@ class HuggingFace:
 
     def __init__(self, directory: Path | str) -> None:
         try:
-            from tokenizers import Tokenizer as Library  # pyright: ignore[reportMissingImports]
+            from tokenizers import Tokenizer as Library
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError("tokenizer.json needs the extra hf: pip install 'jaxrl[hf]'") from error
         directory = Path(directory)
         if not (directory / "tokenizer.json").is_file():
             raise FileNotFoundError(f"{directory / 'tokenizer.json'}: there is no such file")
-        self._tokenizer: Any = Library.from_file(str(directory / "tokenizer.json"))
+        library: Any = Library  # written in Rust, without types
+        self._tokenizer = library.from_file(str(directory / "tokenizer.json"))
         settings = [directory / name for name in ("tokenizer_config.json", "generation_config.json", "config.json")]
         read = [json.loads(path.read_text()) for path in settings if path.is_file()]
         template = directory / "chat_template.jinja"
