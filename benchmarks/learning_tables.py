@@ -29,18 +29,14 @@ def learning_table(directory: pathlib.Path, cells: Mapping[tuple[str, str], Cell
     return with_notes(render(header, rows), *([note] if measured else []), *device_lines(measured))
 
 
-def cpu_minutes(result: Result) -> float | None:
-    """Of a cell; None where nobody measured them."""
-    seconds = next(iter(result.sides.values())).measurements.get("cpu_seconds")
-    return seconds[0] / 60 if seconds else None
+def cpu_minutes(result: Result) -> float:
+    """Of a cell."""
+    return next(iter(result.sides.values())).measurements["cpu_seconds"][0] / 60
 
 
 def _longest(measured: Sequence[Result]) -> str:
     """The end of the sentence: whether a cell takes longer than it should."""
-    minutes = [cpu_minutes(result) for result in measured]
-    if None in minutes:
-        return "."
-    above = [each.configuration for each, spent in zip(measured, minutes, strict=True) if (spent or 0) > CPU_MINUTES]
+    above = [each.configuration for each in measured if cpu_minutes(each) > CPU_MINUTES]
     names = ", ".join(f"{each['algorithm']} on {each['env']}" for each in above) or "no cell"
     return f"; {names} above {CPU_MINUTES} CPU-minutes."
 
@@ -54,7 +50,6 @@ def learning_row(algorithm: str, env: str, cell: Cell, result: Result | None) ->
     if result is None:
         return [algorithm, env, f"{cell.steps:,}", str(cell.seeds), "not measured", bar, published, "–", command]
     numbers = next(iter(result.sides.values())).measurements
-    minutes = cpu_minutes(result)
     below = PUBLISHED.get(env, -np.inf) - quartiles(numbers["last_10_mean"])[1]
     return [
         algorithm,
@@ -64,6 +59,6 @@ def learning_row(algorithm: str, env: str, cell: Cell, result: Result | None) ->
         spread(numbers["last_10_mean"], ".1f"),
         bar,
         published + (f", {below:.1f} below" if below > 0.05 else ""),
-        "–" if minutes is None else f"{minutes:.1f}",
+        f"{cpu_minutes(result):.1f}",
         f"`{result.command}`",
     ]

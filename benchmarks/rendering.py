@@ -28,6 +28,7 @@ def spread(values: Sequence[float | None], form: str) -> str:
         return "–"
     missing = sum(value is None for value in values)
     without = f" ({missing} of {len(values)} missing)" if missing else ""
+    form = f"z{form}"  # no minus before a rounded zero
     return f"{middle:{form}} [{low:{form}}, {high:{form}}]{without}"
 
 

@@ -416,9 +416,7 @@ def stale():
             expected[learning.result_name(*cell)] = learning.configuration(*cell, options)
     names = [path.stem for path in results.RESULTS.glob("*.json")]
     found = {name: results.load(name) for name in names if name.startswith(("learning_", "deep_vs_peers_"))}
-    old = [name for name, result in found.items() if "steps" not in result.configuration or name not in expected]
-    new = {name: result for name, result in found.items() if name not in old}
-    return sorted([*old, *(name for name, result in new.items() if result.configuration != expected[name])])
+    return sorted(name for name, result in found.items() if result.configuration != expected.get(name))
 
 
 def test_committed_results_are_of_the_cells_and_tasks_that_there_are():

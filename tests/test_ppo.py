@@ -134,6 +134,8 @@ def test_memories_that_are_none_are_refused(kind):
         jaxrl.check(kind(*cartpole(), network=networks.ActorCritic(2, True, networks.MLP((8,)))))
     with pytest.raises(TypeError, match="must be the class of a cell"):
         jaxrl.check(kind(*cartpole(), cell=nn.GRUCell(8)))
+    with pytest.raises(TypeError, match="cell: Dense has no recurrent_kernel_init; pass it in a network of your own"):
+        jaxrl.check(kind(*cartpole(), cell=nn.Dense))
 
 
 def test_seeds_stop_by_themselves_at_a_divergence():

@@ -54,8 +54,8 @@ def check(algorithm: Any) -> None:
             _check_kind(field.name, kind, value)
             if field.name in ("network", "actor", "critics") and value is not None:
                 _check_network(field.name, value, hasattr(algorithm, "initial_memory"))
-            if field.name == "cell" and not isinstance(value, type):
-                raise TypeError(f"cell={value!r} must be the class of a cell, as nn.GRUCell")
+            if field.name == "cell":
+                _check_cell(value)
             if field.name == "returns" and not all(hasattr(value, name) for name in ("mean", "atoms", "loss")):
                 raise TypeError(f"returns={value!r} must have mean, atoms and loss, as jaxrl.ops.MeanReturns()")
             if kind in (int, float, tuple[int, ...]):
@@ -182,6 +182,13 @@ def _check_network(name: str, value: Any, with_memory: bool) -> None:
         raise TypeError(f"{name}={value!r} is no network, which is a linen module with init and apply")
     if with_memory and not hasattr(value, "initial_carry"):
         raise TypeError(f"{name}: {type(value).__name__} has no memory; pass a jaxrl.networks.Recurrent")
+
+
+def _check_cell(value: Any) -> None:
+    if not isinstance(value, type):
+        raise TypeError(f"cell={value!r} must be the class of a cell, as nn.GRUCell")
+    if not hasattr(value, "recurrent_kernel_init"):
+        raise TypeError(f"cell: {value.__name__} has no recurrent_kernel_init; pass it in a network of your own")
 
 
 def _check_range(field: Any, value: Any, dtype: np.dtype) -> None:
