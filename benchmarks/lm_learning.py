@@ -1,18 +1,28 @@
 """Does reinforcement make a language model better than what it was pretrained on, and how fast, from nothing?
 
-Each cell trains a small transformer on a task's texts, and then by verified rewards; held-out prompts are answered
-before and after. The controls are the same with random rewards, and without pretraining.
+Each seed of a cell trains a small transformer on a task's texts and then by verified rewards; held-out prompts are
+answered before and after. The controls are the same with rewards of a coin, and without pretraining.
 """
 
 import dataclasses
 import pathlib
 import time
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from benchmarks import results
+import flax.struct
+import jax
+import tyro
 
-CONTROLS = ("random-reward", "no-pretraining")
+import jaxrl
+from benchmarks import machine, results
+from benchmarks.results import Result, Side
+from benchmarks.turns import say
+from jaxrl import lm, networks
+from jaxrl.presets import annealed, language_preset, updates_of
+
 NUM_SAMPLES = 16
+SHOWN = ("pass@1", "pass@16", "greedy", "length")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,27 +30,21 @@ class Cell:
     """One row of the table."""
 
     task: str
-    """Class of `jaxrl.lm.tasks`."""
-    fields: dict[str, Any]
+    """Of `jaxrl.lm.tasks.make`, as the presets know it."""
+    options: dict[str, Any]
     """Of the task."""
-    model: dict[str, Any]
-    """Of `networks.TransformerConfig`."""
-    pretraining: dict[str, Any]
-    """Of `jaxrl.Pretraining`, and `updates`."""
-    reinforcement: dict[str, Any]
-    """Of `jaxrl.GRPO`, and `updates`."""
     threshold: float
     """What the median seed's pass@1 should reach."""
+    controls: bool = False
+    """Whether the controls belong to the cell."""
 
 
-SMALL: dict[str, Any] = {"width": 96, "num_layers": 2, "num_heads": 4, "mlp_size": 256}
-PARITY: dict[str, Any] = {
-    "model": SMALL,
-    "pretraining": {"updates": 1500, "num_texts": 128, "learning_rate": 2e-3},
-    "reinforcement": {"updates": 40, "num_prompts": 64, "group_size": 8, "learning_rate": 1e-3},
-}
 CELLS = {
-    "parity-16": Cell("Parity", {"num_bits": 16}, threshold=0.99, **PARITY),
+    "parity-16": Cell("parity", {"num_bits": 16}, 0.99, controls=True),
+    "parity-32": Cell("parity", {"num_bits": 32}, 0.0),
+    "parity-64": Cell("parity", {"num_bits": 64}, 0.0),
+    "addition": Cell("addition", {}, 0.97),
+    "countdown": Cell("countdown", {}, 0.8),
 }
 
 
@@ -52,45 +56,140 @@ class Options:
     seeds: int = 3
     num_prompts: int = 512
     """Held-out prompts, each answered sixteen times."""
-    controls: bool = True
-    """Whether random rewards and a random beginning are tried as well."""
     results: pathlib.Path = results.RESULTS
 
 
-def judge(learner: Any, state: Any, key: Any, num_prompts: int) -> dict[str, float]:
-    """pass@1, pass@16, majority@16 and mean length when sampled, and pass@1 of the most probable answer."""
-    import jaxrl
+class Stages(NamedTuple):
+    """The two learners of a cell, and their updates."""
 
-    sampled = jaxrl.evaluate_task(learner, state, key, num_prompts, NUM_SAMPLES)
-    greedy = jaxrl.evaluate_task(learner, state, key, num_prompts, 1, learner.task.sampling.replace(top_k=1))
-    means = {name: mean for name, (mean, _) in sampled.summary().items()}
-    return means | {"greedy": float(greedy.pass_at(1).mean())}
+    pretraining: Any
+    pretraining_updates: int
+    reinforcement: Any
+    """GRPO, without parameters to begin with."""
+    updates: int
 
 
-def stage(learner: Any, key: Any, updates: int) -> tuple[Any, float]:
-    """The last state of a training run, and seconds with compilation."""
-    import jax
+@flax.struct.dataclass
+class PaidByCoin:
+    """A learner whose completions earn what a coin says."""
 
-    import jaxrl
+    learner: Any
+
+    def init(self, key: jax.Array) -> Any:
+        return self.learner.init(key)
+
+    def update(self, state: Any, key: jax.Array) -> Any:
+        rollout_key, coin_key, learn_key = jax.random.split(key, 3)
+        state, batch = self.learner.rollout(state, rollout_key)
+        coins = jax.random.bernoulli(coin_key, shape=batch.reward.shape).astype(batch.reward.dtype)
+        return self.learner.learn(state, batch.replace(reward=coins), learn_key)
+
+
+train = jax.jit(jaxrl.train, static_argnums=2)
+
+
+def stages_of(cell: Cell) -> Stages:
+    """The learners of `jaxrl train grpo TASK`, with its presets."""
+    tuned = language_preset("grpo", cell.task)
+    task = lm.tasks.make(cell.task, **cell.options)
+    length = task.prompts(jax.random.key(0), 1).tokens.shape[1] + task.sampling.max_new_tokens
+    config = networks.TransformerConfig(task.tokenizer.vocab_size, max_length=length, **tuned.model)
+    model = networks.Transformer(config)
+    pretraining = annealed(jaxrl.Pretraining(task, model, **tuned.pretraining), tuned.pretraining_texts)
+    reinforcement = jaxrl.GRPO(task, model, **tuned.fields)
+    counts = (updates_of(pretraining, tuned.pretraining_texts), updates_of(reinforcement, tuned.total_steps))
+    return Stages(pretraining, counts[0], reinforcement, counts[1])
+
+
+def measure(name: str, options: Options) -> Result:
+    """Train and judge all seeds of a cell."""
+    cell = CELLS[name]
+    stages = stages_of(cell)
+    numbers: dict[str, list[Any]] = {}
+
+    def note(**values: Any) -> None:
+        for key, value in values.items():
+            numbers.setdefault(key, []).append(value)
 
     began = time.perf_counter()
-    state, _ = jax.block_until_ready(jaxrl.train(learner, key, updates))
-    return state, time.perf_counter() - began
+    for seed in range(options.seeds):
+        keys = jax.random.split(jax.random.key(seed), 4)
+        pretrained, _, seconds = timed(stages.pretraining, keys[0], stages.pretraining_updates)
+        note(pretraining_seconds=seconds)
+        note(**judge(stages.reinforcement, pretrained, keys[2], options.num_prompts, "before"))
+        learner = stages.reinforcement.replace(params=pretrained.params)
+        state, metrics, seconds = timed(learner, keys[1], stages.updates)
+        note(reinforcement_seconds=seconds)
+        note(**judge(learner, state, keys[3], options.num_prompts, "after"))
+        note(rewards=metrics["reward"].tolist(), lengths=metrics["length"].tolist())
+        say(f"{name}, seed {seed}: {words(numbers)}")
+    note(seconds=time.perf_counter() - began)
+    if cell.controls:
+        control(stages, options, note)
+    num_params = sum(x.size for x in jax.tree.leaves(pretrained.params))
+    return Result(
+        name=f"lm_learning_{name}",
+        command=results.command_line(
+            "benchmarks.lm_learning", dataclasses.replace(options, cells=(name,)), omit=("results",)
+        ),
+        configuration=configuration(name) | {"parameters": num_params},
+        sides={"jaxrl": Side(machine.versions(), machine.variables(), {}, numbers)},
+        **machine.provenance(),
+    )
 
 
-def random_reward(learner: Any) -> Any:
-    """The learner, paid by a coin."""
-    import jax
+def configuration(name: str) -> dict[str, Any]:
+    """What a cell's result says of its run."""
+    cell = CELLS[name]
+    tuned = language_preset("grpo", cell.task)
+    fields = {field: getattr(value, "__name__", value) for field, value in tuned.fields.items()}
+    preset = {"model": tuned.model, "pretraining": tuned.pretraining, "reinforcement": fields}
+    sizes = {"texts": tuned.pretraining_texts, "completions": tuned.total_steps}
+    return dataclasses.asdict(cell) | preset | sizes
 
-    @dataclasses.dataclass(frozen=True)
-    class Coin:
-        task: Any
 
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self.task, name)
+def timed(learner: Any, key: jax.Array, updates: int) -> tuple[Any, dict[str, Any], float]:
+    """State, metrics and seconds of a training run; those of the first seed have the compilation in them."""
+    began = time.perf_counter()
+    state, metrics = jax.block_until_ready(train(learner, key, updates))
+    return state, jax.device_get(metrics), time.perf_counter() - began
 
-        def verify(self, prompts: Any, completions: Any) -> Any:
-            bits = jax.random.fold_in(jax.random.key(0), completions.tokens.sum())
-            return jax.random.bernoulli(bits, shape=(len(completions.tokens),)).astype("float32")
 
-    return learner.replace(task=Coin(learner.task))
+def judge(learner: Any, state: Any, key: jax.Array, num_prompts: int, when: str) -> dict[str, float]:
+    """pass@1, pass@16, majority@16 and length of sampled completions, and pass@1 of the likeliest ones."""
+    sampled = jaxrl.evaluate_task(learner, state, key, num_prompts, NUM_SAMPLES)
+    greedy = jaxrl.evaluate_task(learner, state, key, num_prompts, 1, learner.task.sampling.replace(top_k=1))
+    means = {name: mean for name, (mean, _) in sampled.summary().items()} | {"greedy": float(greedy.pass_at(1).mean())}
+    return {f"{when} {name}": mean for name, mean in means.items()}
+
+
+def control(stages: Stages, options: Options, note: Any) -> None:
+    """The same with a coin as judge, and without pretraining."""
+    for seed in range(options.seeds):
+        keys = jax.random.split(jax.random.key(seed), 4)
+        pretrained, _, _ = timed(stages.pretraining, keys[0], stages.pretraining_updates)
+        learners = {"coin": PaidByCoin(stages.reinforcement.replace(params=pretrained.params))}
+        learners |= {"from nothing": stages.reinforcement}
+        for name, learner in learners.items():
+            state, _, _ = timed(learner, keys[1], stages.updates)
+            note(**judge(stages.reinforcement, state, keys[3], options.num_prompts, name))
+
+
+def words(numbers: dict[str, list[Any]]) -> str:
+    """The last seed's figures."""
+    shown = {name: f"{numbers[f'before {name}'][-1]:.3f} to {numbers[f'after {name}'][-1]:.3f}" for name in SHOWN}
+    seconds = [f"{numbers[f'{stage}_seconds'][-1]:.0f} s" for stage in ("pretraining", "reinforcement")]
+    return ", ".join([*(f"{name} {value}" for name, value in shown.items()), " and ".join(seconds)])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = tyro.cli(Options, args=arguments, prog="python -m benchmarks.lm_learning")
+    unknown = [name for name in options.cells if name not in CELLS]
+    if unknown:
+        raise SystemExit(f"unknown cells: {', '.join(unknown)}; there are: {', '.join(CELLS)}")
+    for name in options.cells:
+        say(f"wrote {results.save(measure(name, options), options.results).name}")
+
+
+if __name__ == "__main__":
+    main()

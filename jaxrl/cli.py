@@ -1,4 +1,4 @@
-"""The command line: `jaxrl train | solve | evaluate | envs`."""
+"""The command line: `jaxrl train | solve | evaluate | generate | envs`."""
 
 import sys
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jaxrl.commands.environments import environments
 from jaxrl.commands.evaluate import evaluate
+from jaxrl.commands.generate import generate
 from jaxrl.commands.solve import solve
 from jaxrl.commands.train import train
 from jaxrl.commands.usage import USAGE, refuse
@@ -14,6 +15,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "train": train,
     "solve": solve,
     "evaluate": evaluate,
+    "generate": generate,
     "envs": environments,
 }
 

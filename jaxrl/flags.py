@@ -24,6 +24,18 @@ class TrainOptions:
 
 
 @dataclasses.dataclass
+class LanguageOptions(TrainOptions):
+    """Options of a training run of a language model; its steps are completions, or texts."""
+
+    model: Annotated[Path | None, "directory of a model, or of a run, to begin with (default: a small new one)"] = None
+    pretraining_texts: Annotated[int, "texts of the task that a new model is pretrained on before"] = 0
+    data: Annotated[Path | None, 'lines of {"prompt": "...", "answer": "..."} instead of a task'] = None
+    text: Annotated[Path | None, "a text to pretrain on instead of a task"] = None
+    reward: Annotated[str | None, "MODULE:FUNCTION of your own that judges completions"] = None
+    lora_rank: Annotated[int, "rank of adapters that are trained instead of the model; 0: none"] = 0
+
+
+@dataclasses.dataclass
 class SolveOptions:
     """Options of `jaxrl solve SOLVER ENV`."""
 
@@ -42,8 +54,30 @@ class EvaluateOptions:
     gif: Annotated[bool, "write episode.gif with one episode of the first seed"] = False
 
 
-def environment_options(arguments: list[str]) -> tuple[list[str], dict[str, Any]]:
-    """Take `--env.KEY VALUE` and `--env.KEY=VALUE` out of the arguments.
+@dataclasses.dataclass
+class EvaluateLanguageOptions:
+    """Options of `jaxrl evaluate DIR` of a language model."""
+
+    prompts: Annotated[int, "held-out prompts"] = 256
+    samples: Annotated[int, "k, completions of each"] = 16
+    seed: Annotated[int, "of the random numbers"] = 0
+
+
+@dataclasses.dataclass
+class GenerateOptions:
+    """Options of `jaxrl generate`."""
+
+    model: Annotated[Path | None, "directory of a model in the Hugging Face layout, or of a run"] = None
+    max_new_tokens: Annotated[int, "tokens of the completion at most"] = 256
+    temperature: Annotated[float, "what logits are divided by; 0: the most probable token"] = 1.0
+    top_k: Annotated[int, "most probable tokens that are left; 0: all"] = 0
+    top_p: Annotated[float, "probability of the most probable tokens that are left"] = 1.0
+    seed: Annotated[int, "of the random numbers"] = 0
+    chat: Annotated[bool, "apply the model's chat template to the prompt"] = False
+
+
+def prefixed_options(arguments: list[str], prefix: str) -> tuple[list[str], dict[str, Any]]:
+    """Take `--PREFIX.KEY VALUE` and `--PREFIX.KEY=VALUE` out of the arguments.
 
     Values are Python literals where they can be (numbers, True, tuples), else strings.
 
@@ -54,13 +88,13 @@ def environment_options(arguments: list[str]) -> tuple[list[str], dict[str, Any]
     options: dict[str, Any] = {}
     position = iter(arguments)
     for argument in position:
-        if not argument.startswith("--env."):
+        if not argument.startswith(f"--{prefix}."):
             rest.append(argument)
             continue
-        key, equals, text = argument.removeprefix("--env.").partition("=")
+        key, equals, text = argument.removeprefix(f"--{prefix}.").partition("=")
         value = text if equals else next(position, "--")
         if value.startswith("--"):
-            raise ValueError(f"--env.{key} needs a value")
+            raise ValueError(f"--{prefix}.{key} needs a value")
         try:
             options[key.replace("-", "_")] = ast.literal_eval(value)
         except (ValueError, SyntaxError):
@@ -148,7 +182,7 @@ def _is_named(field: Any) -> bool:
 
 
 def _flag_fields(algorithm_class: Any) -> list[Any]:
-    plain = (int, float, bool, str, float | None)
+    plain = (int, float, bool, str, float | None, int | None)
     types = field_types(algorithm_class)
     fields = [_Field(field.name, types[field.name], field.default) for field in dataclasses.fields(algorithm_class)]
     return [

@@ -1,12 +1,13 @@
 """Tuned defaults per environment: one table, read by the command line and the benchmarks."""
 
+import dataclasses
 import math
 from typing import Any, NamedTuple
 
 import optax
 
 from jaxrl import ops
-from jaxrl.engine.names import VARIANTS
+from jaxrl.engine.names import ALGORITHMS, VARIANTS
 from jaxrl.types import first_steps, steps_per_update
 
 
@@ -16,6 +17,17 @@ class Preset(NamedTuple):
     total_steps: int
     fields: dict[str, Any]
     anneal: bool = True
+
+
+class LanguagePreset(NamedTuple):
+    """Completions of a run and fields of its learner, the shape of a new model, and the texts it is pretrained on."""
+
+    total_steps: int
+    fields: dict[str, Any]
+    model: dict[str, Any]
+    pretraining: dict[str, Any]
+    pretraining_texts: int
+    anneal: bool = False
 
 
 SMALL_CONTINUOUS: dict[str, Any] = dict(
@@ -110,6 +122,24 @@ PRESETS: dict[tuple[str, str], Preset] = {
 }
 
 
+SMALL_MODEL: dict[str, Any] = dict(width=96, num_layers=2, num_heads=4, mlp_size=256)
+
+LANGUAGE_PRESETS: dict[str, LanguagePreset] = {
+    "parity": LanguagePreset(
+        40 * 512,
+        dict(num_prompts=64, group_size=8, learning_rate=1e-3),
+        SMALL_MODEL,
+        dict(num_texts=128, learning_rate=2e-3),
+        1500 * 128,
+    ),
+}
+"""By task: of all learners by reinforcement, and of their pretraining."""
+
+LANGUAGE_DEFAULT = LanguagePreset(
+    100_000, {}, dict(width=128, num_layers=4, num_heads=4), dict(num_texts=64), 200_000
+)
+
+
 def preset(algorithm: str, env: str) -> Preset:
     """The tuned defaults, or one million steps and no changes for a pair that is not in the table.
 
@@ -119,6 +149,22 @@ def preset(algorithm: str, env: str) -> Preset:
     """
     tuned = PRESETS.get((algorithm, env), Preset(1_000_000, {}, anneal=False))
     return tuned._replace(fields=VARIANTS.get(algorithm, {}) | tuned.fields)
+
+
+def language_preset(algorithm: str, task: str) -> LanguagePreset:
+    """The tuned defaults of a learner of language models, or those of a small model for a task not in the table.
+
+    Args:
+      algorithm: a name such as `"grpo"`.
+      task: a name such as `"parity"`, or an empty one.
+    """
+    tuned = LANGUAGE_PRESETS.get(task, LANGUAGE_DEFAULT)
+    variant = VARIANTS.get(algorithm, {})
+    if algorithm in ("pretraining", "fine-tuning"):
+        return tuned._replace(total_steps=tuned.pretraining_texts, fields=tuned.pretraining | variant, anneal=True)
+    known = {field.name for field in dataclasses.fields(ALGORITHMS[algorithm])} if algorithm in ALGORITHMS else set()
+    fields = {name: value for name, value in (tuned.fields | variant).items() if name in known}
+    return tuned._replace(fields=fields)
 
 
 def updates_of(algorithm: Any, total_steps: int) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxrl.commands.usage import USAGE, key_of, refuse
-from jaxrl.flags import EvaluateOptions, parse_plain
+from jaxrl.flags import EvaluateLanguageOptions, EvaluateOptions, parse_plain
 
 
 def evaluate(arguments: list[str]) -> None:
@@ -15,6 +15,9 @@ def evaluate(arguments: list[str]) -> None:
     if not arguments or arguments[0].startswith("-"):
         refuse(f"evaluate needs the directory of a run\n{USAGE}")
     directory = Path(arguments[0])
+    if _is_language(directory):
+        _evaluate_language(directory, arguments[1:])
+        return
     options = parse_plain(EvaluateOptions, arguments[1:], "jaxrl evaluate DIR")
     import jax
     import numpy as np
@@ -46,6 +49,42 @@ def evaluate(arguments: list[str]) -> None:
 
         frames, done = save_episode(algorithm, next(iter(states.values())), gif_key, directory / "episode.gif")
         print(f"written: {directory}/episode.gif ({frames} frames{'' if done else ', the episode went on'})")
+
+
+def _is_language(directory: Path) -> bool:
+    from jaxrl.engine import describe
+
+    try:
+        return "task" in describe.read(directory)["fields"]
+    except ValueError as error:
+        return refuse(error)
+
+
+def _evaluate_language(directory: Path, arguments: list[str]) -> None:
+    """Answer held-out prompts with what a run learned."""
+    options = parse_plain(EvaluateLanguageOptions, arguments, "jaxrl evaluate DIR")
+    import jax
+    import numpy as np
+
+    from jaxrl import engine
+    from jaxrl.engine.answers import has_questions
+    from jaxrl.engine.load import load_content
+
+    try:
+        for field in ("prompts", "samples"):
+            if getattr(options, field) < 1:
+                raise ValueError(f"{field}={getattr(options, field)} must be at least 1")
+        key = key_of(options.seed)
+        algorithm, content = load_content(directory)
+        if not has_questions(algorithm):
+            raise ValueError("task: a text asks nothing to evaluate with; see what the model says by jaxrl generate")
+    except (ValueError, TypeError, ImportError) as error:
+        refuse(error)
+    for index, one in _seeds(content["state"], np.asarray(content["alive"])).items():
+        seed_key = jax.random.fold_in(key, index)
+        answers = engine.evaluate_task(algorithm, one, seed_key, options.prompts, options.samples)
+        words = (f"{name} {mean:.3f} ± {half:.3f}" for name, (mean, half) in answers.summary().items())
+        print(f"seed {index}: {', '.join(words)} ({options.prompts} prompts; ± are 95 % intervals)")
 
 
 def _seeds(state: Any, alive: Any) -> dict[int, Any]:

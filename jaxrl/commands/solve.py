@@ -4,14 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 from jaxrl.commands.usage import refuse, two_names
-from jaxrl.flags import SolveOptions, environment_options, parse
+from jaxrl.flags import SolveOptions, prefixed_options, parse
 
 
 def solve(arguments: list[str]) -> None:
     """Solve the world exactly, print its values and policy, draw them."""
     name, env_name, *flags = two_names(arguments, "solve", "a solver")
     try:
-        flags, env_options = environment_options(flags)
+        flags, env_options = prefixed_options(flags, "env")
         solver_class, options, fields = _parse(name, flags, f"jaxrl solve {name} {env_name}")
         _solve(lambda mdp: solver_class(mdp, **fields), f"{name} on {env_name}", env_name, env_options, options)
     except (ValueError, TypeError, ImportError) as error:

@@ -1,4 +1,4 @@
-"""`jaxrl train ALGORITHM ENV`."""
+"""`jaxrl train`."""
 
 import dataclasses
 import math
@@ -7,20 +7,45 @@ import time
 from pathlib import Path
 from typing import Any
 
+from jaxrl.commands import language
 from jaxrl.commands.usage import key_of, refuse, two_names
-from jaxrl.flags import TrainOptions, environment_options, parse
+from jaxrl.flags import TrainOptions, prefixed_options, parse
 from jaxrl.types import env_steps
 
 
 def train(arguments: list[str]) -> None:
     """Train, evaluate, save, draw."""
-    name, env_name, *flags = two_names(arguments, "train", "an algorithm")
     try:
+        if arguments and not arguments[0].startswith("-") and language.is_language(arguments[0]):
+            setup = language.build(arguments[0], arguments[1:])
+            fit_arguments = _prepare(setup.algorithm, setup.title.replace(" on ", "-"), setup.options)
+            _fit_language(setup, fit_arguments)
+            return
+        name, env_name, *flags = two_names(arguments, "train", "an algorithm")
         algorithm, options = _build(name, env_name, flags)
-        fit_arguments = _prepare(algorithm, name, env_name, options)
-    except (ValueError, TypeError, ImportError) as error:
+        fit_arguments = _prepare(algorithm, f"{name}-{env_name}", options)
+    except (ValueError, TypeError, ImportError, FileNotFoundError) as error:
         refuse(error)
     _fit(algorithm, f"{name} on {env_name}", **fit_arguments)
+
+
+def _fit_language(setup: language.Setup, fit_arguments: dict[str, Any]) -> None:
+    """The pretraining, if there is one, and the run; a model in the Hugging Face layout is written in it again."""
+    from jaxrl.presets import updates_of
+
+    algorithm, options, directory = setup.algorithm, setup.options, fit_arguments["directory"]
+    if setup.pretraining is not None:
+        before = directory.with_name(f"{directory.name}-pretraining")
+        num_updates = updates_of(setup.pretraining, options.pretraining_texts)
+        every = math.ceil(num_updates / 10)
+        arguments = {"num_updates": num_updates, "evaluate_every": every, "save_every": every, "out": before}
+        arguments |= {"key": key_of(options.seed or 0), "directory": before, "loggers": [ProgressLogger()]}
+        result = _fit(setup.pretraining, f"pretraining for {setup.title}", **arguments)
+        if result.interrupted:
+            return
+        algorithm = language.begin_with(algorithm, result.state.params)
+    result = _fit(algorithm, setup.title, **fit_arguments)
+    language.write_model(algorithm, result, options.model, directory)
 
 
 def _build(name: str, env_name: str, flags: list[str]) -> tuple[Any, TrainOptions]:
@@ -31,7 +56,7 @@ def _build(name: str, env_name: str, flags: list[str]) -> tuple[Any, TrainOption
     from jaxrl.presets import annealed, preset
 
     algorithm_class = resolve("algorithm", name, ALGORITHMS)
-    flags, env_options = environment_options(flags)
+    flags, env_options = prefixed_options(flags, "env")
     if not isinstance(algorithm_class, type) or not dataclasses.is_dataclass(algorithm_class):
         raise ValueError(f"algorithm: {name!r} is no algorithm, which is a dataclass with init and update")
     tuned = preset(name, env_name)
@@ -55,18 +80,19 @@ def _build(name: str, env_name: str, flags: list[str]) -> tuple[Any, TrainOption
     return algorithm, options
 
 
-def _prepare(algorithm: Any, name: str, env_name: str, options: TrainOptions) -> dict[str, Any]:
+def _prepare(algorithm: Any, name: str, options: TrainOptions) -> dict[str, Any]:
     """Arguments for `fit`, checked before anything is compiled."""
     import jax
 
     from jaxrl.engine import describe
+    from jaxrl.engine.answers import has_questions
     from jaxrl.engine.logging import ProgressLogger, TensorBoardLogger
     from jaxrl.presets import updates_of
 
     num_updates = updates_of(algorithm, options.total_steps)
     evaluate_every = options.evaluate_every
     if evaluate_every is None:
-        evaluate_every = math.ceil(num_updates / 20) if hasattr(algorithm, "act") else 0
+        evaluate_every = math.ceil(num_updates / 20) if hasattr(algorithm, "act") or has_questions(algorithm) else 0
     arguments: dict[str, Any] = {
         "num_updates": num_updates,
         "evaluate_every": evaluate_every,
@@ -82,7 +108,7 @@ def _prepare(algorithm: Any, name: str, env_name: str, options: TrainOptions) ->
     else:
         key = key_of(options.seed or 0)
         # With the process's number: two runs may begin in the same second.
-        run_name = f"{name}-{env_name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}".replace(":", ".")
+        run_name = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}".replace(":", ".")
         directory = arguments["out"] = options.out or Path("runs") / run_name
         arguments["key"] = jax.random.split(key, options.seeds) if options.seeds > 1 else key
     loggers: list[Any] = [ProgressLogger()]
@@ -91,26 +117,29 @@ def _prepare(algorithm: Any, name: str, env_name: str, options: TrainOptions) ->
     return arguments | {"directory": directory, "loggers": loggers}
 
 
-def _fit(algorithm: Any, title: str, directory: Path, **arguments: Any) -> None:
+def _fit(algorithm: Any, title: str, directory: Path, **arguments: Any) -> Any:
+    """The result of `fit`, said and drawn."""
     from jaxrl.engine import fit
+    from jaxrl.lm.tasks import RewardError
 
     horizon, num_updates = getattr(algorithm, "anneal_updates", math.inf), arguments["num_updates"]
     if num_updates > horizon + 1:
         print(f"note: the learning rate falls to zero at update {horizon:g} of {num_updates} (anneal_updates)")
     try:
         result = fit(algorithm, **arguments)
+    except (FloatingPointError, RewardError) as error:
+        refuse(error, code=1 if arguments["loggers"][0].begun else 2)
     except (ValueError, TypeError) as error:
         if arguments["loggers"][0].begun:
             raise  # not bad input but a bug: its traceback is needed
         refuse(error)
-    except FloatingPointError as error:
-        refuse(error, code=1)
     from jaxrl.engine.plots import save_curve
 
     _summarize(algorithm, result, directory)
     pictures = ["curve.png"] if save_curve(directory, title) else []
     pictures += ["policy.png"] if _draw_policy(algorithm, result, directory, title) else []
     print(f"written: {directory}/ ({', '.join(['config.json', 'metrics.jsonl', 'checkpoints', *pictures])})")
+    return result
 
 
 def _draw_policy(algorithm: Any, result: Any, directory: Path, title: str) -> bool:
@@ -121,7 +150,7 @@ def _draw_policy(algorithm: Any, result: Any, directory: Path, title: str) -> bo
     from jaxrl import envs
     from jaxrl.engine.grids import show_grid
 
-    origin = envs.origin(algorithm.env)
+    origin = envs.origin(getattr(algorithm, "env", None))
     if not hasattr(result.state, "q") or origin is None:
         return False
     grid = envs.grid_of(origin[0], algorithm.env, algorithm.env_params)
@@ -142,17 +171,20 @@ def _summarize(algorithm: Any, result: Any, directory: Path) -> None:
     import jax
     import numpy as np
 
-    from jaxrl.engine.logging import read_jsonl
+    from jaxrl.engine.logging import progress_of, read_jsonl
 
-    records = [r for r in read_jsonl(directory / "metrics.jsonl") if "evaluation_return" in r]
-    name = "evaluation_return" if records else "episode_return"
-    records = records or [r for r in read_jsonl(directory / "metrics.jsonl") if r.get(name) is not None]
+    every = read_jsonl(directory / "metrics.jsonl")
+    word, name = next((pair for r in every for pair in progress_of(r).items()), ("return", "episode_return"))
+    if word != "loss per token" and any("evaluation_return" in r for r in every):
+        name = "evaluation_return"
+    records = [r for r in every if r.get(name) is not None]
     if records:
         final = np.array(records[-1][name], dtype=np.float64)
         seeds = np.atleast_1d(final)[np.atleast_1d(result.alive)]
         low, middle, high = np.nanquantile(seeds, [0.25, 0.5, 0.75])
-        spread = f" (quartiles {low:.1f} to {high:.1f} over {len(seeds)} seeds)" if len(seeds) > 1 else ""
-        print(f"final return: {middle:.1f}{spread}, {name.replace('_', ' ')} of the last record")
+        digits = 1 if word == "return" else 3
+        spread = f" (quartiles {low:.{digits}f} to {high:.{digits}f} over {len(seeds)} seeds)" if len(seeds) > 1 else ""
+        print(f"final {word}: {middle:.{digits}f}{spread}, {name.replace('_', ' ')} of the last record")
     dead = np.flatnonzero(~np.atleast_1d(result.alive))
     if len(dead):
         print(f"left out: seed {', '.join(map(str, dead))}, no longer finite")

@@ -6,13 +6,18 @@ from typing import Any
 USAGE = """usage: jaxrl COMMAND ...
 
   jaxrl train ALGORITHM ENV [--FIELD VALUE ...] [--env.KEY VALUE ...]   train, evaluate, save, draw
+  jaxrl train LEARNER TASK [--task.KEY VALUE ...] [--model.KEY VALUE ...]   a language model, from nothing
+  jaxrl train LEARNER --model DIR --data FILE [--reward MODULE:FUNCTION]    a model of yours, on questions of yours
+  jaxrl train pretraining --text FILE                                       a language model of a text
   jaxrl train ALGORITHM ENV --help                                      all fields
   jaxrl solve SOLVER ENV [--FIELD VALUE ...] [--env.KEY VALUE ...]      values and policy of a small world, proved
   jaxrl evaluate DIR [--episodes 100] [--seed 0] [--gif]                replay what a run learned
+  jaxrl evaluate DIR [--prompts 256] [--samples 16]                     the same of a language model: pass@1, pass@k
+  jaxrl generate --model DIR "PROMPT"                                   complete a text
   jaxrl envs                                                            environments and their spaces
 
 ALGORITHM is a name or MODULE:CLASS of your own, SOLVER too. ENV is a name of `jaxrl envs`, or of another suite:
-brax:NAME, craftax:NAME, jumanji:NAME, xland:NAME."""
+brax:NAME, craftax:NAME, jumanji:NAME, xland:NAME. TASK is parity, addition, countdown, reversal or sorting."""
 
 
 def names_of(command: str) -> str:

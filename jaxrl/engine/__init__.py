@@ -6,6 +6,7 @@ from jaxrl.engine.evaluate_task import TaskEvaluation, evaluate_task
 from jaxrl.engine.fit import Fit, fit
 from jaxrl.engine.host import evaluate_on_host, train_on_host
 from jaxrl.engine.load import load
+from jaxrl.engine.stream import stream
 from jaxrl.engine.solve import solve
 from jaxrl.engine.train import run, train
 
@@ -21,6 +22,7 @@ __all__ = [
     "load",
     "run",
     "solve",
+    "stream",
     "train",
     "train_on_host",
 ]

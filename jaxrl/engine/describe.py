@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from jaxrl import envs
+from jaxrl.engine import recipes
 from jaxrl.engine.checkpoint import write_json
 from jaxrl.engine.names import ALGORITHMS, CHOICES, full_name, name_of
 from jaxrl.types import field_types, first_steps, steps_per_update
@@ -143,6 +144,8 @@ def _value(name: str, value: Any) -> Any:
         return value if math.isfinite(value) else str(value)
     if isinstance(value, tuple | list):
         return [_value(name, item) for item in value]
+    if name in ("task", "model") and (words := recipes.in_words(name, value)) is not None:
+        return words
     origin = envs.origin(value)
     if origin is not None:
         env, options = origin

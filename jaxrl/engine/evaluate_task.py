@@ -43,7 +43,6 @@ def _interval(values: np.ndarray) -> tuple[float, float]:
     return float(values.mean()), float(1.96 * deviation / math.sqrt(len(values)))
 
 
-@functools.partial(jax.jit, static_argnames=("num_prompts", "num_samples"))
 def evaluate_task(
     algorithm: Any,
     state: Any,
@@ -78,15 +77,28 @@ def evaluate_task(
     Source: Chen et al. (2021), Evaluating Large Language Models Trained on Code, arXiv:2107.03374, for pass@k; Wang et
     al. (2023), Self-Consistency Improves Chain of Thought Reasoning, arXiv:2203.11171, for the majority.
     """
+    prompts, completions = draw(algorithm, state, key, num_prompts, num_samples, sampling)
+    return judged(algorithm.task, prompts, completions, num_samples)
+
+
+@functools.partial(jax.jit, static_argnames=("num_prompts", "num_samples"))
+def draw(
+    algorithm: Any, state: Any, key: jax.Array, num_prompts: int, num_samples: int, sampling: lm.Sampling | None = None
+) -> tuple[lm.Prompts, lm.Completions]:
+    """Held-out prompts, each repeated, and completions of them, `[P K, ...]`. The key is consumed."""
     prompt_key, completion_key = jax.random.split(key)
-    task = algorithm.task
-    chosen = task.sampling if sampling is None else sampling
-    asked = task.prompts(prompt_key, num_prompts, held_out=True)
+    chosen = algorithm.task.sampling if sampling is None else sampling
+    asked = algorithm.task.prompts(prompt_key, num_prompts, held_out=True)
     completions = lm.generate(
         algorithm.model, state.params, asked.tokens, asked.start, completion_key, chosen, num_samples
     )
-    reward = task.verify(asked.repeat(num_samples), completions).reshape(num_prompts, num_samples)
-    said = task.conclusion(completions).reshape(num_prompts, num_samples, -1)
+    return asked.repeat(num_samples), completions
+
+
+def judged(task: Any, prompts: lm.Prompts, completions: lm.Completions, num_samples: int) -> TaskEvaluation:
+    """The evaluation of completions `[P K, ...]`."""
+    reward = jnp.asarray(lm.tasks.rewards_of(task, prompts, completions)).reshape(-1, num_samples)
+    said = task.conclusion(completions).reshape(*reward.shape, -1)
     agreeing = (said[:, :, None] == said[:, None]).all(axis=-1).sum(axis=-1)
     first = jnp.argmax(agreeing, axis=1)[:, None]
     agreed = jnp.take_along_axis(reward, first, axis=1)[:, 0]

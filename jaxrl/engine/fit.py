@@ -14,9 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxrl.engine.answers import evaluate_answers, has_questions
 from jaxrl.engine.check import check, check_traceable
 from jaxrl.engine.logging import JsonlLogger, Logger, ProgressLogger, summarize
 from jaxrl.engine.programs import evaluate_seeds, updates
+from jaxrl.engine.rewarding import is_judged, judged_updates, learn, rollout, try_reward
 from jaxrl.engine.session import Run, open_run
 from jaxrl.engine.signals import stop_signals
 from jaxrl.types import env_steps, steps_per_update, whole_number
@@ -69,8 +71,8 @@ def fit(
       num_updates: updates in all; None with `resume` takes the saved number.
       out: directory for `config.json`, `metrics.jsonl` and `checkpoints/`; None writes nothing.
       resume: directory of an earlier run to go on from, with the same algorithm.
-      evaluate_every: updates between evaluations of 16 episodes, and one at the end; 0 makes none. None takes the
-        saved number with `resume`, and is 0 otherwise.
+      evaluate_every: updates between evaluations of 16 episodes, or of 256 held-out prompts, and one at the end; 0
+        makes none. None takes the saved number with `resume`, and is 0 otherwise.
       save_every: updates between saves; 0 saves at the end only. None as above.
       loggers: take the records; None shows a progress line. With `out`, `metrics.jsonl` is written besides.
 
@@ -93,10 +95,15 @@ def fit(
     """
     check(algorithm)
     check_traceable(algorithm)
+    if is_judged(algorithm):
+        try_reward(algorithm)
     given = {"evaluate_every": evaluate_every, "save_every": save_every}
     intervals = {name: whole_number(name, value) for name, value in given.items() if value is not None}
-    if evaluate_every and not hasattr(algorithm, "act"):
-        raise TypeError(f"evaluate_every: {type(algorithm).__name__} has no method act to evaluate with; leave it at 0")
+    if evaluate_every and not (hasattr(algorithm, "act") or has_questions(algorithm)):
+        raise TypeError(
+            f"evaluate_every: {type(algorithm).__name__} has no method act, or no questions, to evaluate with; leave it "
+            "at 0"
+        )
     chosen: list[Logger] = [ProgressLogger()] if loggers is None else list(loggers)
     with stop_signals() as stop:
         run_, start = open_run(algorithm, key, num_updates, out, resume, intervals)
@@ -138,10 +145,10 @@ def _train(algorithm: Any, run_: Run, start: int, schedule: _Schedule) -> Fit:
         _log(schedule.loggers, position | summarize(metrics) | {"steps_per_second": speed})
         last = update == run_.num_updates
         if schedule.evaluate_every and (last or update % schedule.evaluate_every == 0):
-            evaluation = evaluate_seeds(algorithm, run_.state, run_.run_key, run_.alive, update)
+            evaluation, sample = _evaluated(algorithm, run_, update)
             evaluations.append({"update": update} | evaluation)
-            record = {f"evaluation_{k}": v.tolist() for k, v in evaluations[-1].items() if k != "update"}
-            _log(schedule.loggers, position | record)
+            record = {f"evaluation_{k}": v.tolist() for k, v in evaluation.items()}
+            _log(schedule.loggers, position | record | sample)
         if schedule.save_every and update % schedule.save_every == 0:
             run_.save(update)
     run_.save(update)
@@ -163,9 +170,7 @@ def _run_chunk(algorithm: Any, run_: Run, update: int, length: int, longest: int
     """Run one chunk, keep the time, and look for what is not finite."""
     misses = _compilations()
     began = time.perf_counter()
-    state, metrics, finite = updates(
-        algorithm, run_.state, run_.run_key, update, run_.alive, num_updates=length, longest=longest
-    )
+    state, metrics, finite = _updates(algorithm, run_, update, length, longest)
     dispatched = time.perf_counter()
     jax.block_until_ready(state)
     done = time.perf_counter()
@@ -183,9 +188,25 @@ def _run_chunk(algorithm: Any, run_: Run, update: int, length: int, longest: int
     return host
 
 
+def _evaluated(algorithm: Any, run_: Run, update: int) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Means of the seeds, and what else the log should show."""
+    arguments = (algorithm, run_.state, run_.run_key, run_.alive, update)
+    if not has_questions(algorithm):
+        return evaluate_seeds(*arguments), {}
+    means, sample = evaluate_answers(*arguments)
+    return means, {"sample": sample}
+
+
+def _updates(algorithm: Any, run_: Run, update: int, length: int, longest: int) -> tuple[Any, Any, jax.Array]:
+    arguments = (algorithm, run_.state, run_.run_key, update, run_.alive)
+    if is_judged(algorithm):
+        return judged_updates(*arguments, num_updates=length)
+    return updates(*arguments, num_updates=length, longest=longest)
+
+
 def _compilations() -> int:
-    """Programs of `updates` compiled in this process."""
-    return updates._cache_size()  # pyright: ignore[reportAttributeAccessIssue]
+    """Programs of updates compiled in this process."""
+    return sum(program._cache_size() for program in (updates, rollout, learn))  # pyright: ignore
 
 
 def _report_non_finite(run_: Run, metrics: dict[str, np.ndarray], died: np.ndarray, update: int, length: int) -> None:

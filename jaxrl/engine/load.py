@@ -3,18 +3,27 @@
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+
 from jaxrl import envs
-from jaxrl.engine import describe
+from jaxrl.engine import describe, recipes
 from jaxrl.engine.names import ALGORITHMS, CHOICES, resolve
 from jaxrl.engine.session import restore
 from jaxrl.types import field_types
+
+
+PARTS_OF_LANGUAGE = ("task", "model", "sampling", "params", "reference_params")
+"""Fields of a learner of language models that are no plain values; parameters to begin with are in no config.json."""
 
 
 def load(directory: str | Path) -> tuple[Any, Any]:
     """Algorithm and last saved state of a run directory.
 
     Works for every run of the command line, and for one made in Python whose environment came from `jaxrl.envs.make`
-    and whose functions and networks have names. Others: `jaxrl.fit(algorithm, resume=directory)`.
+    and whose functions and networks have names. Others: `jaxrl.fit(algorithm, resume=directory)`. A learner of a
+    language model comes with what the run learned (of several seeds the first) as its starting point, and without a
+    reference.
 
     Args:
       directory: of the run.
@@ -49,8 +58,14 @@ def load_content(directory: Path) -> tuple[Any, dict[str, Any]]:
     """
     saved = describe.read(directory)
     algorithm = rebuild(saved)
-    describe.check_same(algorithm, saved)  # parameters of the environment that have no name
-    return algorithm, restore(algorithm, directory, saved)[0]
+    if not hasattr(algorithm, "task"):
+        describe.check_same(algorithm, saved)  # parameters of the environment that have no name
+        return algorithm, restore(algorithm, directory, saved)[0]
+    content = restore(algorithm, directory, saved)[0]
+    learned = content["state"].params
+    if saved["key_shape"]:
+        learned = jax.tree.map(lambda x: x[0], learned)
+    return algorithm.replace(params=learned), content
 
 
 def rebuild(saved: dict[str, Any]) -> Any:
@@ -60,14 +75,35 @@ def rebuild(saved: dict[str, Any]) -> Any:
       ValueError: for a field that has no name to find it by.
     """
     algorithm_class = resolve("algorithm", saved["algorithm"], ALGORITHMS)
-    name, options = describe.environment(saved)
     types = field_types(algorithm_class)
+    parts = PARTS_OF_LANGUAGE if "task" in types else ("env", "env_params")
     values = {
         field: _field(field, types[field], value)
         for field, value in saved["fields"].items()
-        if field in types and field not in ("env", "env_params")
+        if field in types and field not in parts
     }
+    if "task" in types:
+        task, model = language_of(saved["fields"])
+        if saved["fields"]["params"] is not None:
+            values["params"] = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 1), jnp.int32))
+        return algorithm_class(task, model, **values)
+    name, options = describe.environment(saved)
     return algorithm_class(*envs.make(name, **options), **values)
+
+
+def language_of(fields: dict[str, Any]) -> tuple[Any, Any]:
+    """Task and model of a run's fields; how completions are drawn is the task's.
+
+    Raises:
+      ValueError: for a task or model without a name.
+    """
+    for name in ("task", "model"):
+        if not isinstance(fields[name], dict) or "unnamed" in fields[name]:
+            raise ValueError(
+                f"{name}: {fields[name]} has no name to make it again by; use jaxrl.fit(algorithm, resume=...) with "
+                "the algorithm itself"
+            )
+    return recipes.task_of(fields["task"]), recipes.model_of(fields["model"])
 
 
 def _field(name: str, kind: Any, value: Any) -> Any:

@@ -15,7 +15,8 @@ class Logger(Protocol):
     """Takes the records of a run: flat dicts of numbers, or of lists with one number a seed.
 
     Every record has `update`, `env_steps` (of each seed) and `seconds`; one of training has the metrics and
-    `steps_per_second`, one of an evaluation has `evaluation_return` and its kin.
+    `steps_per_second`, one of an evaluation has `evaluation_return` and its kin, and of a language model `sample`, a
+    prompt and its completion.
     """
 
     def begin(self, start: int, num_updates: int) -> None:
@@ -89,6 +90,9 @@ class TensorBoardLogger:
         if self._writer is None:
             self._writer = self._open(record["env_steps"])
         for name, value in record.items():
+            if isinstance(value, str):
+                self._writer.add_text(name, value, record["env_steps"])
+                continue
             numbers = np.asarray(_finite(value), dtype=np.float64)
             if name not in ("update", "env_steps") and not np.all(np.isnan(numbers)):
                 self._writer.add_scalar(name, float(np.nanmedian(numbers)), record["env_steps"])
@@ -128,10 +132,13 @@ class ProgressLogger:
         """Move the line on."""
         if "evaluation_return" in record:
             self._evaluation = f" · evaluation {_median(record['evaluation_return'])}"
+            if "sample" in record:
+                text = f"{record['update']} updates{self._evaluation} · {record['sample']}"
+                self._console.print(text, highlight=False, soft_wrap=True, markup=False)
             return
         text = f"{record['env_steps']:,} steps · {record['steps_per_second']:,.0f} steps/s"
-        if "episode_return" in record:
-            text += f" · return {_median(record['episode_return'])}"
+        for word, name in progress_of(record).items():
+            text += f" · {word} {_median(record[name])}"
         text += self._evaluation
         self._progress.update(self._task, completed=record["update"], description=text)
         if not self._console.is_terminal and time.monotonic() - self._printed > self._quiet_seconds:
@@ -142,6 +149,15 @@ class ProgressLogger:
         """Leave the last line standing."""
         if self.begun:
             self._progress.stop()
+
+
+def progress_of(record: Record) -> dict[str, str]:
+    """What a record of training says about how well it goes: names of its entries, by words for people."""
+    if "episode_return" in record:
+        return {"return": "episode_return"}
+    if "reward" in record:
+        return {"reward": "reward"}
+    return {"loss per token": "loss"} if "tokens" in record else {}
 
 
 def read_jsonl(path: Path) -> list[Record]:
@@ -189,4 +205,7 @@ def _finite(value: Any) -> Any:
 
 def _median(value: Any) -> str:
     numbers = np.asarray(_finite(value), dtype=np.float64)
-    return "-" if np.all(np.isnan(numbers)) else f"{np.nanmedian(numbers):.1f}"
+    if np.all(np.isnan(numbers)):
+        return "-"
+    middle = np.nanmedian(numbers)
+    return f"{middle:.1f}" if abs(middle) >= 10 else f"{middle:.3g}"

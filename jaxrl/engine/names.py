@@ -14,6 +14,7 @@ from jaxrl import ops
 from jaxrl.algorithms import dp, mc, td
 from jaxrl.algorithms.deep_q import DQN, PQN, RecurrentPQN
 from jaxrl.algorithms.deep_q.dqn import RAINBOW
+from jaxrl.algorithms.lm import DPO, GRPO, Pretraining, TokenPPO, grpo
 from jaxrl.algorithms.off_policy import SAC, TD3, DiscreteSAC
 from jaxrl.algorithms.off_policy.sac import TQC
 from jaxrl.algorithms.off_policy.td3 import DDPG
@@ -44,6 +45,17 @@ ALGORITHMS: Mapping[str, Any] = {
     "prioritized-sweeping": td.PrioritizedSweeping,
     "monte-carlo": mc.MonteCarlo,
     "off-policy-monte-carlo": mc.OffPolicyMonteCarlo,
+    "pretraining": Pretraining,
+    "fine-tuning": Pretraining,
+    "grpo": GRPO,
+    "dr-grpo": GRPO,
+    "rloo": GRPO,
+    "dapo": GRPO,
+    "gspo": GRPO,
+    "cispo": GRPO,
+    "language-reinforce": GRPO,
+    "token-ppo": TokenPPO,
+    "dpo": DPO,
 }
 
 VARIANTS: Mapping[str, dict[str, Any]] = {
@@ -51,6 +63,13 @@ VARIANTS: Mapping[str, dict[str, Any]] = {
     "rainbow": RAINBOW,
     "ddpg": DDPG,
     "tqc": TQC,
+    "fine-tuning": {"answers_only": True},
+    "dr-grpo": grpo.DR_GRPO,
+    "rloo": grpo.RLOO,
+    "dapo": grpo.DAPO,
+    "gspo": grpo.GSPO,
+    "cispo": grpo.CISPO,
+    "language-reinforce": grpo.REINFORCE,
 }
 """Algorithms that are another one with these fields."""
 
@@ -73,7 +92,20 @@ CHOICES: Mapping[str, Mapping[str, Any]] = {
         "dutch": ops.dutch_trace,
     },
     "optimizer": {"adam": ops.adam, "sgd": ops.sgd},
-    "policy_loss": {"ppo_clip": ops.ppo_clip},
+    "policy_loss": {
+        "ppo_clip": ops.ppo_clip,
+        "token_clip": ops.token_clip,
+        "sequence_clip": ops.sequence_clip,
+        "weight_clip": ops.weight_clip,
+    },
+    "advantage": {
+        "group_standardized": ops.group_standardized,
+        "centered": ops.centered,
+        "leave_one_out": ops.leave_one_out,
+        "batch_leave_one_out": ops.batch_leave_one_out,
+    },
+    "aggregate": {"token_mean": ops.token_mean, "sequence_mean": ops.sequence_mean, "constant": ops.constant},
+    "kl_loss": {"none": None, "squared_kl": ops.squared_kl, "corrected_kl": ops.corrected_kl},
     "backup": {"max": ops.max_backup, "double": ops.double_backup, "munchausen": ops.munchausen_backup},
     "returns": {
         "mean": ops.MeanReturns(),

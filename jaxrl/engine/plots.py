@@ -8,11 +8,13 @@ import numpy as np
 
 from jaxrl import envs
 from jaxrl.engine.acting import act, initial_memory
-from jaxrl.engine.logging import read_jsonl
+from jaxrl.engine.logging import progress_of, read_jsonl
 
 
 def save_curve(directory: Path, title: str) -> Path | None:
     """Draw `curve.png`: return against environment steps, median and quartiles over seeds.
+
+    Of a language model it is the reward against completions, or the loss per token against texts.
 
     Args:
       directory: of a run with a `metrics.jsonl`.
@@ -22,7 +24,9 @@ def save_curve(directory: Path, title: str) -> Path | None:
       The picture's path; None if no return was recorded.
     """
     records = read_jsonl(directory / "metrics.jsonl")
-    series = {"training episodes": "episode_return", "evaluation": "evaluation_return"}
+    word, name = next((pair for record in records for pair in progress_of(record).items()), ("return", ""))
+    series = {"training": name} | ({} if name == "loss" else {"evaluation": "evaluation_return"})
+    counted = {"return": "environment steps", "reward": "completions"}.get(word, "texts")
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.2), layout="constrained")
@@ -37,9 +41,9 @@ def save_curve(directory: Path, title: str) -> Path | None:
             axes.fill_between(steps, low, high, alpha=0.25, linewidth=0)
     if not axes.lines:
         return None
-    axes.set(xlabel="environment steps of each seed", ylabel="return (median, quartiles over seeds)", title=title)
+    axes.set(xlabel=f"{counted} of each seed", ylabel=f"{word} (median, quartiles over seeds)", title=title)
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right")
+    axes.legend(loc="best")
     path = directory / "curve.png"
     figure.savefig(path, dpi=130)
     return path

@@ -57,11 +57,12 @@ def updates(
     if not alive.ndim:
         return one(state, key)
     new, metrics, finite = jax.vmap(one)(state, key)
+    return kept(alive & finite, new, state), metrics, finite
 
-    def keep(new: jax.Array, old: jax.Array) -> jax.Array:
-        return jnp.where((alive & finite).reshape(-1, *[1] * (new.ndim - 1)), new, old)
 
-    return jax.tree.map(keep, new, state), metrics, finite
+def kept(good: jax.Array, new: Any, old: Any) -> Any:
+    """New states of the seeds `[K]` that are good, and old ones of the others."""
+    return jax.tree.map(lambda x, y: jnp.where(good.reshape(-1, *[1] * (x.ndim - 1)), x, y), new, old)
 
 
 def is_finite(state: Any) -> jax.Array:
@@ -73,10 +74,14 @@ def is_finite(state: Any) -> jax.Array:
 @functools.partial(jax.jit, static_argnames="batched")
 def _episodes(algorithm: Any, state: Any, key: jax.Array, update: jax.Array, batched: bool) -> Any:
     def one(state: Any, key: jax.Array) -> Any:
-        stream = jax.random.fold_in(key, _EVALUATION_STREAM)
-        return evaluate(algorithm, state, jax.random.fold_in(stream, update), EVALUATION_EPISODES)
+        return evaluate(algorithm, state, evaluation_key(key, update), EVALUATION_EPISODES)
 
     return jax.vmap(one)(state, key) if batched else one(state, key)
+
+
+def evaluation_key(key: jax.Array, update: jax.Array) -> jax.Array:
+    """The key of the evaluation after an update, of the run's key: of a stream of its own."""
+    return jax.random.fold_in(jax.random.fold_in(key, _EVALUATION_STREAM), update)
 
 
 def evaluate_seeds(algorithm: Any, state: Any, key: jax.Array, alive: jax.Array, update: int) -> dict[str, np.ndarray]:

@@ -4,13 +4,15 @@ from jaxrl.lm import tasks
 from jaxrl.lm.generate import Completions, check_context, generate
 from jaxrl.lm.hf import load
 from jaxrl.lm.hf_save import save
-from jaxrl.lm.lora import LoRA, adapters_adam, only_adapters
+from jaxrl.lm.lora import ATTENTION, LoRA, adapters_adam, only_adapters
+from jaxrl.lm.peft import load_adapters, save_adapters
 from jaxrl.lm.prompts import Prompts, Task, Text
 from jaxrl.lm.sampling import Sampling
 from jaxrl.lm.score import Scores, score, token_scores
 from jaxrl.lm.tokenizers import Bytes, Characters, HuggingFace, Tokenizer, check_vocabulary
 
 __all__ = [
+    "ATTENTION",
     "Bytes",
     "Characters",
     "Completions",
@@ -27,8 +29,10 @@ __all__ = [
     "check_vocabulary",
     "generate",
     "load",
+    "load_adapters",
     "only_adapters",
     "save",
+    "save_adapters",
     "score",
     "tasks",
     "token_scores",

@@ -11,6 +11,11 @@ class Tokenizer(Protocol):
     """What every tokenizer can do."""
 
     @property
+    def name(self) -> str:
+        """By which `lm.tasks.tokenizer_of` finds it again: `bytes`, or a directory."""
+        ...
+
+    @property
     def vocab_size(self) -> int:
         """V, number of tokens."""
         ...
@@ -49,6 +54,11 @@ class Characters:
     end: str = ";"
 
     @property
+    def name(self) -> str:
+        """Its alphabet."""
+        return self.alphabet
+
+    @property
     def vocab_size(self) -> int:
         """V, number of characters."""
         return len(self.alphabet)
@@ -84,6 +94,7 @@ class Bytes:
     Source: Xue et al. (2022), ByT5, arXiv:2105.13626.
     """
 
+    name: str = "bytes"
     vocab_size: int = 257
     stop_tokens: tuple[int, ...] = (256,)
 
@@ -117,6 +128,7 @@ class HuggingFace:
         directory = Path(directory)
         if not (directory / "tokenizer.json").is_file():
             raise FileNotFoundError(f"{directory / 'tokenizer.json'}: there is no such file")
+        self.name = str(directory.resolve())
         library: Any = Library  # written in Rust, without types
         self._tokenizer = library.from_file(str(directory / "tokenizer.json"))
         settings = [directory / name for name in ("tokenizer_config.json", "generation_config.json", "config.json")]

@@ -11,7 +11,13 @@ from jaxrl import lm
 from jaxrl.lm.splits import is_held_out
 from jaxrl.lm.tasks.countdown import evaluate
 
-TASKS = {"parity": lm.tasks.Parity(4), "addition": lm.tasks.Addition(2), "countdown": lm.tasks.Countdown()}
+TASKS = {
+    "parity": lm.tasks.Parity(4),
+    "addition": lm.tasks.Addition(2),
+    "countdown": lm.tasks.Countdown(),
+    "reversal": lm.tasks.make("reversal", longest=4),
+    "sorting": lm.tasks.make("sorting", longest=4),
+}
 
 
 def parity_is_right(prompt, completion):
@@ -42,7 +48,13 @@ def countdown_is_right(prompt, completion):
     return completion[-1:] == ";" and used == sorted(numbers) and stack == [target]
 
 
-RIGHT = {"parity": parity_is_right, "addition": addition_is_right, "countdown": countdown_is_right}
+RIGHT = {
+    "parity": parity_is_right,
+    "addition": addition_is_right,
+    "countdown": countdown_is_right,
+    "reversal": lambda prompt, completion: completion == prompt.lstrip(".")[-2::-1] + ";",
+    "sorting": lambda prompt, completion: completion == "".join(sorted(prompt[:-1].lstrip("."))) + ";",
+}
 
 
 def same_question(name, prompt):
@@ -165,3 +177,37 @@ def test_numbers_that_are_equal_are_used_once_each():
     for expression, valid in (("33*2+", True), ("32*3+", True), ("22*3+", False), ("33*3+", False), ("33*+2", False)):
         tokens = jnp.array([".0123456789+-*=;".index(character) for character in expression])
         assert bool(evaluate(tokens, numbers)[1]) == valid, expression
+
+
+def test_strings_have_all_lengths_and_the_teacher_slips_as_often_as_it_says():
+    task = lm.tasks.make("sorting", longest=6, shortest=2, slip=0.2)
+    text = corpus(task, 20_000, seed=7)
+    lines = [task.tokenizer.decode(row).strip(".").split("=") for row in np.asarray(text.tokens)]
+    lengths = np.bincount([len(prompt) for prompt, _ in lines], minlength=7)
+    np.testing.assert_allclose(lengths / 20_000, [0, 0, 0.2, 0.2, 0.2, 0.2, 0.2], atol=0.02)
+    np.testing.assert_array_equal(text.start, [6 - len(prompt) for prompt, _ in lines])
+    of_six = [(prompt, answer) for prompt, answer in lines if len(prompt) == 6]
+    right = np.mean([RIGHT["sorting"](prompt + "=", answer) for prompt, answer in of_six])
+    assert right == pytest.approx(0.82**6, abs=0.03)  # a random letter is the old one once in ten times
+    np.testing.assert_array_equal(text.mask.sum(1), [len(answer) for _, answer in lines])
+
+
+@pytest.mark.parametrize("name", [*TASKS, "slipping"])
+def test_a_task_is_made_again_from_its_origin(name):
+    task = TASKS.get(name, lm.tasks.Addition(2, slip=0.25))
+    found, options = lm.tasks.origin(task)
+    assert lm.tasks.make(found, **options) == task
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("partiy", {}, "did you mean parity"),
+        ("parity", {"bits": 4}, "task.bits: parity has no such option; there are: num_bits, chain_share"),
+        ("questions", {}, "missing 1 required positional argument: 'path'"),
+        ("sorting", {"shortest": 9}, "shortest=9 must be at most longest=8"),
+    ],
+)
+def test_what_cannot_be_made_is_named(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        lm.tasks.make(name, **options)

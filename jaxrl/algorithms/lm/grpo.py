@@ -60,6 +60,16 @@ class GRPO:
       params: starting point of the model; None initializes at random.
       reference_params: of the frozen model that the policy is held to; None: there is none.
 
+    Example:
+      >>> import jaxrl
+      >>> from jaxrl import networks
+      >>> task = lm.tasks.Parity(4)
+      >>> config = networks.TransformerConfig(task.tokenizer.vocab_size, width=16, num_layers=1, num_heads=2)
+      >>> rloo = GRPO(task, networks.Transformer(config), num_prompts=4, group_size=4, **RLOO)
+      >>> state, metrics = jaxrl.train(rloo, jax.random.key(0), 2)
+      >>> metrics["reward"].shape
+      (2,)
+
     Source: Shao et al. (2024), DeepSeekMath, arXiv:2402.03300 (GRPO); Ahmadian et al. (2024), arXiv:2402.14740 (RLOO);
     Liu et al. (2025), arXiv:2503.20783 (Dr. GRPO); Yu et al. (2025), arXiv:2503.14476 (DAPO); Zheng et al. (2025),
     arXiv:2507.18071 (GSPO); MiniMax (2025), arXiv:2506.13585 (CISPO).
@@ -164,3 +174,31 @@ def _kept(data: CompletionTargets, informative: jax.Array, num_kept: int, group_
     rows = (order[:, None] * group_size + jnp.arange(group_size)[None]).reshape(-1)
     kept = jax.tree.map(lambda x: x[rows], data)
     return dataclasses.replace(kept, weight=kept.weight & informative[order].repeat(group_size)[:, None])
+
+
+DR_GRPO: dict[str, Any] = {"advantage": ops.centered, "aggregate": ops.constant}
+"""Dr. GRPO: no standard deviation, no length in the mean. Liu et al. (2025), arXiv:2503.20783."""
+RLOO: dict[str, Any] = {"advantage": ops.leave_one_out, "aggregate": ops.constant}
+"""REINFORCE with the mean of the others as its baseline. Ahmadian et al. (2024), arXiv:2402.14740."""
+REINFORCE: dict[str, Any] = {
+    "advantage": ops.batch_leave_one_out,
+    "policy_loss": ops.weight_clip,
+    "aggregate": ops.constant,
+    "num_prompts": 512,
+    "group_size": 1,
+    "clip_low": 1.0,
+    "clip_high": jnp.inf,
+}
+"""REINFORCE with the mean of the batch as its baseline. Williams (1992)."""
+DAPO: dict[str, Any] = {"clip_high": 0.28, "num_prompts": 64, "num_kept": 32}
+"""Clip higher, dynamic sampling, mean over tokens; `overlong` is to be chosen. Yu et al. (2025), arXiv:2503.14476."""
+GSPO: dict[str, Any] = {
+    "policy_loss": ops.sequence_clip,
+    "aggregate": ops.sequence_mean,
+    "clip_low": 3e-4,
+    "clip_high": 4e-4,
+}
+"""One ratio a completion. Zheng et al. (2025), arXiv:2507.18071."""
+CISPO: dict[str, Any] = {"policy_loss": ops.weight_clip, "clip_low": 1.0, "clip_high": 4.0}
+"""Clipped importance weights. MiniMax (2025), arXiv:2506.13585; the bound is Khatri et al.'s (2025),
+arXiv:2510.13786."""

@@ -1,0 +1,55 @@
+"""The evaluations of `fit` for language models, and a completion to read."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrl import lm
+from jaxrl.engine.evaluate_task import draw
+from jaxrl.engine.programs import evaluation_key
+
+NUM_PROMPTS = 256
+
+
+def has_questions(algorithm: Any) -> bool:
+    """Whether the algorithm has a task that asks something; a text to pretrain on does not."""
+    return hasattr(getattr(algorithm, "task", None), "prompts")
+
+
+def evaluate_answers(
+    algorithm: Any, state: Any, key: jax.Array, alive: jax.Array, update: int
+) -> tuple[dict[str, np.ndarray], str]:
+    """Mean reward and length of completions of held-out prompts and the share that ended by themselves, `[]` or `[K]`.
+
+    NaN for a frozen seed.
+
+    Returns:
+      The means, and the first prompt with its completion, of the first seed.
+    """
+    task, num_seeds = algorithm.task, alive.size
+    prompts, completions = jax.device_get(_answers(algorithm, state, key, jnp.int32(update), batched=alive.ndim > 0))
+    if not alive.ndim:
+        prompts, completions = jax.tree.map(lambda x: x[None], (prompts, completions))
+    means: dict[str, list[float]] = {"return": [], "length": [], "finished": []}
+    for seed in range(num_seeds):
+        asked, answered = jax.tree.map(lambda x, seed=seed: x[seed], (prompts, completions))
+        means["return"].append(float(np.mean(lm.tasks.rewards_of(task, asked, answered))))
+        means["length"].append(float(np.mean(answered.lengths)))
+        last = np.take_along_axis(answered.tokens, answered.lengths[:, None] - 1, axis=1)
+        means["finished"].append(float(np.isin(last, task.sampling.stop_tokens).mean()))
+    first, completion = jax.tree.map(lambda x: x[0, :1], (prompts, completions))
+    question = lm.tasks.questions_of(task, first)[0]["prompt"]
+    sample = f"{question} → {lm.tasks.texts_of(task.tokenizer, completion)[0]}"
+    living = np.asarray(alive)
+    return {k: np.where(living, np.reshape(v, alive.shape), np.nan) for k, v in means.items()}, sample
+
+
+@functools.partial(jax.jit, static_argnames="batched")
+def _answers(algorithm: Any, state: Any, key: jax.Array, update: jax.Array, batched: bool) -> Any:
+    def one(state: Any, key: jax.Array) -> Any:
+        return draw(algorithm, state, evaluation_key(key, update), NUM_PROMPTS, 1)
+
+    return jax.vmap(one)(state, key) if batched else one(state, key)

@@ -1,0 +1,212 @@
+"""Texts and questions of your own, tokenizers, and rewards by Python."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxrl
+from jaxrl import lm, networks
+
+
+def write_lines(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture
+def sums(tmp_path):
+    rows = [{"prompt": f"{a}+{b}=", "answer": str(a + b), "kind": a} for a in range(12) for b in range(12)]
+    return write_lines(tmp_path / "sums.jsonl", rows)
+
+
+@pytest.mark.parametrize("tokenizer", [lm.Bytes(), lm.Characters(".abc é;")])
+def test_tokenizers_give_back_what_they_got(tokenizer):
+    text = "cab é"
+    tokens = tokenizer.encode(text)
+    assert tokenizer.decode(tokens) == text and max(tokens) < tokenizer.vocab_size
+    assert all(stop < tokenizer.vocab_size for stop in tokenizer.stop_tokens)
+
+
+def test_a_character_without_a_token_is_named():
+    with pytest.raises(ValueError, match="'x' is not in the alphabet"):
+        lm.Characters(".ab;").encode("axb")
+
+
+def test_windows_of_a_text_are_pieces_of_it(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text("the quick brown fox jumps over the lazy dog")
+    task = lm.tasks.read_text(path, lm.Bytes(), length=8)
+    text = task.corpus(jax.random.key(0), 500)
+    pieces = {lm.Bytes().decode(row) for row in text.tokens.tolist()}
+    whole = path.read_text()
+    assert pieces == {whole[i : i + 8] for i in range(len(whole) - 7)}  # all of them, the last one too
+    assert text.mask.all() and text.prompt_length == 0
+    with pytest.raises(ValueError, match="43 tokens, fewer than a window of 44"):
+        lm.tasks.read_text(path, lm.Bytes(), length=44)
+    name, options = lm.tasks.origin(task)
+    assert lm.tasks.make(name, **options).tokens.tolist() == task.tokens.tolist()
+
+
+def test_questions_are_split_and_padded_on_the_left(sums):
+    task = lm.tasks.read_questions(sums, lm.Bytes(), 4, 8)
+    learned, kept = ({int(row) for row in rows} for rows in (task.learned, task.kept))
+    assert not learned & kept and learned | kept == set(range(144))
+    asked = task.prompts(jax.random.key(0), 1000)
+    held_out = task.prompts(jax.random.key(1), 1000, held_out=True)
+    assert set(np.asarray(asked.answer[0]).tolist()) <= learned
+    assert set(np.asarray(held_out.answer[0]).tolist()) == kept
+    for tokens, start, row in zip(asked.tokens[:50], asked.start, asked.answer[0], strict=False):
+        a, b = divmod(int(row), 12)
+        assert lm.Bytes().decode(tokens[start:].tolist()) == f"{a}+{b}="
+        assert (tokens[:start] == 0).all()
+
+
+def answered(texts, width, ended=True):
+    rows = [list(text.encode()) + [256] * ended for text in texts]
+    mask = np.array([[i < len(row) for i in range(width)] for row in rows])
+    tokens = np.array([(row + [0] * width)[:width] for row in rows])
+    return lm.Completions(jnp.asarray(tokens), jnp.zeros(tokens.shape), jnp.asarray(mask))
+
+
+def test_the_verifier_wants_the_whole_answer_and_its_end(sums):
+    task = lm.tasks.read_questions(sums, lm.Bytes(), 4, 8)
+    asked = task.prompts(jax.random.key(0), 64)
+    right = [str(sum(divmod(int(row), 12))) for row in asked.answer[0]]
+    assert (task.verify(asked, answered(right, 4)) == 1).all()
+    assert (task.verify(asked, answered(right, 4, ended=False)) == 0).all()
+    assert (task.verify(asked, answered([text + "0" for text in right], 4)) == 0).all()
+    assert (task.verify(asked, answered([text[:-1] for text in right], 4)) == 0).all()
+
+
+def test_texts_of_questions_end_and_are_not_padded_by_what_counts(sums):
+    task = lm.tasks.read_questions(sums, lm.Bytes(), 4, 8)
+    text = task.corpus(jax.random.key(0), 200)
+    for tokens, start, mask in zip(text.tokens, text.start, text.mask, strict=True):
+        prompt, answer = tokens[start : text.prompt_length].tolist(), tokens[text.prompt_length :][mask].tolist()
+        a, b = map(int, lm.Bytes().decode(prompt)[:-1].split("+"))
+        assert lm.Bytes().decode(answer) == str(a + b) and answer[-1] == 256
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", r"line 2: it is no question; write \{"),
+        ('"prompt"', "line 2: it is no question"),
+        ('{"answer": "1"}', "line 2: it is no question"),
+        ('{"prompt": ""}', "line 2: prompt and answer must be texts"),
+        ('{"prompt": "a", "answer": 1}', "line 2: prompt and answer must be texts"),
+        ('{"prompt": [{"role": "user", "content": "a"}]}', "line 2: messages need the chat template"),
+        ('{"prompt": "0123456789"}', "has 10 tokens, more than max_prompt_tokens=8"),
+    ],
+)
+def test_lines_that_are_no_questions_are_named(line, message, tmp_path):
+    path = tmp_path / "bad.jsonl"
+    path.write_text('{"prompt": "1+1=", "answer": "2"}\n' + line)
+    with pytest.raises(ValueError, match=message):
+        lm.tasks.read_questions(path, lm.Bytes(), 4, 8)
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path):
+    with pytest.raises(ValueError, match="cannot be read: No such file"):
+        lm.tasks.read_questions(tmp_path / "none", lm.Bytes(), 4, 8)
+    (tmp_path / "empty").write_text("\n")
+    with pytest.raises(ValueError, match="it has no questions"):
+        lm.tasks.read_questions(tmp_path / "empty", lm.Bytes(), 4, 8)
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match="no UTF-8"):
+        lm.tasks.read_text(tmp_path / "bytes", lm.Bytes())
+
+
+def test_a_tokenizer_and_a_model_that_disagree_are_named():
+    with pytest.raises(ValueError, match="257 tokens and the model 256; they are not of one checkpoint"):
+        lm.check_vocabulary(lm.Bytes(), 256)
+    lm.check_vocabulary(lm.Bytes(), 257)
+
+
+def digits(questions, completions):
+    return [sum(character.isdigit() for character in text) / 4 + row["kind"] for row, text in zip(questions, completions, strict=True)]
+
+
+def test_python_judges_what_the_line_says_and_what_was_answered(sums):
+    task = lm.tasks.Judged(lm.tasks.read_questions(sums, lm.Bytes(), 4, 8), digits)
+    asked = task.prompts(jax.random.key(0), 8)
+    given = task.judge(asked, answered(["1", "12", "a1", "", "4444", "x", "7y", "0"], 5))
+    expected = np.array([1, 2, 1, 0, 4, 0, 1, 1]) / 4 + np.asarray(asked.answer[0]) // 12
+    np.testing.assert_allclose(given, expected)
+    assert np.isnan(task.verify(asked, answered(["1"] * 8, 5))).all()
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda questions, completions: 1.0, r"8 completions need as many numbers, a flat list; .* shape \(\)"),
+        (lambda questions, completions: [1.0], "the function gave 1"),
+        (lambda questions, completions: [[1.0]] * 8, r"an array of shape \(8, 1\)"),
+        (lambda questions, completions: None, "the function gave"),
+        (lambda questions, completions: ["good"] * 8, "the function gave a list"),
+        (lambda questions, completions: [float("nan")] * 8, "the function gave nan for '1'; rewards must be finite"),
+    ],
+)
+def test_rewards_that_are_none_are_named(function, message):
+    task = lm.tasks.Judged(lm.tasks.Parity(4), function)
+    completions = lm.Completions(jnp.full((8, 2), 2).at[:, 1].set(6), jnp.zeros((8, 2)), jnp.ones((8, 2), bool))
+    with pytest.raises(ValueError, match=message):
+        task.judge(task.prompts(jax.random.key(0), 8), completions)
+
+
+def by_parity(questions, completions):
+    """What `Parity.verify` says, of texts; a text that was cut is longer than any that ended."""
+    rewards = []
+    for row, text in zip(questions, completions, strict=True):
+        bits, answer = row["prompt"][:-1], text[-1:]
+        right = answer == "EO"[bits.count("1") % 2] and len(text) - 1 in (0, len(bits))
+        rewards.append(float(right and set(text[:-1]) <= {"0", "1"}))
+    return rewards
+
+
+def test_fit_with_python_as_judge_is_fit_with_the_verifier(tmp_path):
+    task = lm.tasks.Parity(3)
+    config = networks.TransformerConfig(task.tokenizer.vocab_size, width=8, num_layers=1, num_heads=2, max_length=16)
+    learner = jaxrl.GRPO(task, networks.Transformer(config), num_prompts=16, group_size=4)
+    judged = learner.replace(task=lm.tasks.Judged(task, by_parity))
+    for key in (jax.random.key(0), jax.random.split(jax.random.key(1), 2)):
+        compiled = jaxrl.fit(learner, key, 4, loggers=[])
+        python = jaxrl.fit(judged, key, 4, evaluate_every=2, loggers=[], out=tmp_path / str(key.ndim))
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), compiled.state, python.state)
+        for name, values in compiled.metrics.items():
+            np.testing.assert_allclose(values, python.metrics[name], atol=1e-5, err_msg=name)
+        assert python.evaluations["return"].shape == (2, *key.shape)
+    assert python.metrics["reward"].max() > 0
+
+
+def test_an_evaluation_counts_what_the_verifier_says():
+    task = lm.tasks.Parity(2)
+    config = networks.TransformerConfig(task.tokenizer.vocab_size, width=8, num_layers=1, num_heads=2, max_length=16)
+    learner = jaxrl.Pretraining(task, networks.Transformer(config), num_texts=8)
+    state = learner.init(jax.random.key(0))
+    answers = jaxrl.evaluate_task(learner, state, jax.random.key(1), num_prompts=16, num_samples=4)
+    right = np.asarray(answers.reward)
+    assert answers.reward.shape == (16, 4) and set(right.ravel()) <= {0.0, 1.0}
+    np.testing.assert_allclose(answers.pass_at(1), right.mean(1), atol=1e-6)
+    np.testing.assert_allclose(answers.pass_at(4), right.max(1), atol=1e-6)
+    summary = answers.summary()
+    assert summary["pass@1"][0] == pytest.approx(right.mean())
+    assert summary["pass@1"][1] == pytest.approx(1.96 * right.mean(1).std(ddof=1) / 4)
+    assert {"pass@4", "majority@4", "length"} <= summary.keys()
+
+
+def test_the_majority_is_of_what_completions_conclude():
+    from jaxrl.engine.evaluate_task import judged
+
+    task = lm.tasks.Parity(2)
+    prompts = lm.Prompts(jnp.array([[1, 1, 3]] * 3), jnp.zeros(3, jnp.int32), jnp.zeros(3, jnp.int32))
+    rows = [[4, 6, 0, 0], [1, 2, 4, 6], [5, 6, 0, 0]]  # E; and 01E; agree, O; does not
+    mask = jnp.array([[True, True, False, False], [True] * 4, [True, True, False, False]])
+    completions = lm.Completions(jnp.array(rows), jnp.zeros((3, 4)), mask)
+    result = judged(task, prompts, completions, 3)
+    assert result.reward.tolist() == [[1.0, 1.0, 0.0]] and result.agreed.tolist() == [1.0]
+    swapped = judged(task, prompts, jax.tree.map(lambda x: x[jnp.array([2, 2, 0])], completions), 3)
+    assert swapped.agreed.tolist() == [0.0]

@@ -1,0 +1,174 @@
+"""The command line of language models: from nothing to an evaluation, a model of one's own, and bad input."""
+
+import json
+import shutil
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import jaxrl
+from jaxrl import lm, networks
+from jaxrl.cli import main
+from jaxrl.engine.logging import read_jsonl
+from tests.helpers import assert_trees_equal
+from tests.test_cli import refused
+
+SHAPE = "--model.width 8 --model.num_layers 1 --model.num_heads 2 --model.mlp_size 16".split()
+TINY = "--num-prompts 4 --group-size 2 --total-steps 24 --pretraining-texts 256".split()
+
+
+@pytest.fixture(scope="module")
+def run_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("language") / "run"
+    main(["train", "grpo", "parity", "--task.num_bits", "3", *SHAPE, *TINY, "--kl-coef", "0.1", "--out", str(out)])
+    return out
+
+
+def test_a_task_from_nothing_is_pretraining_and_reinforcement(run_directory: Path) -> None:
+    config = json.loads((run_directory / "config.json").read_text())
+    assert config["algorithm"] == "grpo" and config["fields"]["task"]["options"] == {"num_bits": 3, "chain_share": 0.2}
+    before = run_directory.with_name("run-pretraining")
+    records = {directory: read_jsonl(directory / "metrics.jsonl") for directory in (run_directory, before)}
+    assert [r["env_steps"] for r in records[run_directory] if "reward" in r] == [8, 16, 24]
+    assert all("?" in r["sample"] for r in records[run_directory] if "evaluation_return" in r)
+    assert records[before][-1]["env_steps"] >= 256
+    for directory in records:
+        assert (directory / "curve.png").read_bytes().startswith(b"\x89PNG")
+    learner, _ = jaxrl.load(run_directory)
+    assert learner.model.config.width == 8
+    main(["train", "grpo", "parity", "--resume", str(run_directory), "--total-steps", "32"])  # digests of params agree
+    assert json.loads((run_directory / "config.json").read_text())["num_updates"] == 4
+
+
+def test_evaluate_says_pass_at_k(run_directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["evaluate", str(run_directory), "--prompts", "8", "--samples", "4"])
+    output = capsys.readouterr().out
+    for word in ("pass@1", "pass@4", "majority@4", "length", "95 % intervals"):
+        assert word in output
+
+
+def test_generate_goes_on_with_a_prompt(run_directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["generate", "--model", str(run_directory), "--max-new-tokens", "4", "--temperature", "0", "010?"])
+    said = capsys.readouterr().out.strip()
+    algorithm, _ = jaxrl.load(run_directory)
+    tokenizer = algorithm.task.tokenizer
+    prompt = jnp.array([tokenizer.encode("010?")])
+    sampling = lm.Sampling(4, tokenizer.stop_tokens, top_k=1)
+    drawn = lm.generate(algorithm.model, algorithm.params, prompt, jnp.zeros(1, int), jax.random.key(0), sampling)
+    assert said == lm.tasks.texts_of(tokenizer, drawn)[0]
+
+
+def test_the_stream_is_what_generate_draws() -> None:
+    model = networks.Transformer(networks.TransformerConfig(16, width=8, num_layers=2, num_heads=2, max_length=32))
+    params = model.init(jax.random.key(0), jnp.ones((1, 1), jnp.int32))
+    sampling, prompt = lm.Sampling(12, (5,)), [3, 1, 2]
+    for seed in range(8):
+        key = jax.random.key(seed)
+        whole = lm.generate(model, params, jnp.array([prompt]), jnp.zeros(1, int), key, sampling)
+        expected = whole.tokens[0][whole.mask[0]].tolist()
+        assert list(jaxrl.stream(model, params, prompt, key, sampling)) == expected
+    with pytest.raises(ValueError, match="exceed the model's context of 32"):
+        next(jaxrl.stream(model, params, [1] * 25, jax.random.key(0), sampling))
+
+
+def test_pretraining_on_a_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "text.txt").write_text("to be or not to be " * 20)
+    flags = ["--text", str(tmp_path / "text.txt"), "--task.length", "16", *SHAPE, "--num-texts", "4"]
+    main(["train", "pretraining", *flags, "--total-steps", "12", "--out", str(tmp_path / "run")])
+    assert "final loss per token" in capsys.readouterr().out
+    main(["generate", "--model", str(tmp_path / "run"), "--max-new-tokens", "3", "to be"])
+    refused(["evaluate", str(tmp_path / "run")], "a text asks nothing", capsys)
+
+
+LENGTH_OF_ANSWER = """
+def reward(questions, completions):
+    return [len(text) / 8 for text in completions]
+
+def broken(questions, completions):
+    return [[0.0] for text in completions]
+"""
+
+
+@pytest.fixture
+def model_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A model and a tokenizer of single bytes in the Hugging Face layout, questions, and a module of rewards."""
+    tokenizers = pytest.importorskip("tokenizers", reason="pip install 'jaxrl[hf]'")
+    alphabet = [chr(i) for i in range(32, 127)]
+    vocabulary = {character: i for i, character in enumerate(alphabet)} | {"<end>": len(alphabet)}
+    library = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocabulary, merges=[]))
+    library.add_special_tokens(["<end>"])
+    model = networks.Transformer(networks.TransformerConfig(96, width=8, num_layers=1, num_heads=2, max_length=24))
+    params = model.init(jax.random.key(0), jnp.ones((1, 1), jnp.int32))
+    lm.save(tmp_path / "like", model, params)
+    library.save(str(tmp_path / "like" / "tokenizer.json"))
+    (tmp_path / "like" / "tokenizer_config.json").write_text(json.dumps({"eos_token": "<end>"}))
+    rows = [{"prompt": f"{a}+{b}=", "answer": str(a + b)} for a in range(5) for b in range(5)]
+    (tmp_path / "sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "my_rewards.py").write_text(LENGTH_OF_ANSWER)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "like"
+
+
+@pytest.mark.parametrize("lora", ["0", "2"])
+def test_a_model_of_yours_on_questions_of_yours(
+    lora: str, model_directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--model", str(model_directory), "--data", "sums.jsonl", "--reward", "my_rewards:reward"]
+    flags += ["--task.max_new_tokens", "6", "--num-prompts", "4", "--group-size", "4", "--learning-rate", "1e-2"]
+    main(["train", "grpo", *flags, "--total-steps", "64", "--lora-rank", lora, "--out", str(tmp_path / "run")])
+    model, params = lm.load(tmp_path / "run" / "model-4")
+    learner, state = jaxrl.load(tmp_path / "run")
+    learned = learner.model.merged(state.params) if lora != "0" else state.params
+    assert_trees_equal(params, learned)
+    main(["generate", "--model", str(tmp_path / "run" / "model-4"), "1+1="])
+    if lora != "0":
+        lm.load_adapters(tmp_path / "run" / "adapters-4", model, params)
+    main(["evaluate", str(tmp_path / "run"), "--prompts", "4", "--samples", "2"])
+    assert "pass@2" in capsys.readouterr().out
+    resume = ["train", "grpo", "--resume", str(tmp_path / "run"), "--model", str(model_directory), "--total-steps", "80"]
+    main(resume)
+    assert (tmp_path / "run" / "model-5").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "grpo"], "task: name one of parity, addition"),
+        (["train", "grpo", "party"], "did you mean parity"),
+        (["train", "grpo", "parity", "--text", "x"], "task: name one of"),
+        (["train", "grpo", "parity", "--model.depth", "3"], "model.depth: a model has no such option"),
+        (["train", "grpo", "parity", "--model.width", "7"], "num_heads=4 must divide width=7"),
+        (["train", "grpo", "parity", "--model.max_length", "5"], "exceed the model's context of 5"),
+        (["train", "grpo", "parity", "--task.num_bits"], "--task.num_bits needs a value"),
+        (["train", "grpo", "parity", "--reward", "nowhere:f"], "reward: cannot import"),
+        (["train", "grpo", "parity", "--lora-rank", "4"], "lora_rank: adapters are of a model that is there"),
+        (["train", "dpo", "parity", "--pretraining-texts", "0"], "params: preferences are of a trained model"),
+        (["train", "grpo", "--data", "nowhere.jsonl"], "cannot be read: No such file"),
+        (["train", "grpo", "--model", "nowhere", "--data", "x"], "model: nowhere is no directory"),
+        (["generate", "--model", "nowhere", "a"], "model: nowhere is no directory"),
+        (["generate", "a"], "model: name the directory of a model"),
+        (["generate"], "generate needs a model and a prompt"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused(arguments, message, capsys)
+    assert not list(tmp_path.iterdir())  # nothing half-written
+
+
+def test_a_reward_of_the_wrong_shape_is_named(model_directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--model", str(model_directory), "--data", "sums.jsonl", "--reward", "my_rewards:broken"]
+    refused(["train", "grpo", *flags, "--task.max_new_tokens", "4"], "reward: 2 completions need as many", capsys)
+
+
+def test_a_tokenizer_of_another_model_is_named(model_directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = networks.Transformer(networks.TransformerConfig(50, width=8, num_layers=1, num_heads=2))
+    params = small.init(jax.random.key(0), jnp.ones((1, 1), jnp.int32))
+    lm.save(model_directory.with_name("small"), small, params)
+    shutil.copy(model_directory / "tokenizer.json", model_directory.with_name("small") / "tokenizer.json")
+    refused(["generate", "--model", "small", "a"], "the tokenizer has 96 tokens and the model 50", capsys)
+    refused(["train", "grpo", "--model", "small", "--data", "sums.jsonl"], "the tokenizer has 96 tokens", capsys)
