@@ -104,5 +104,3 @@ def lm_memory_table(directory: pathlib.Path) -> str:
     ]
     note = "2 prompts of 32 tokens, 4 completions of 64 tokens each, drawn, judged and learned from, Adam included."
     return with_notes(render(header, [row]), note, *device_lines([result]))
-
-

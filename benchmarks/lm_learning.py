@@ -76,9 +76,11 @@ class PaidByCoin:
     learner: Any
 
     def init(self, key: jax.Array) -> Any:
+        """The learner's."""
         return self.learner.init(key)
 
     def update(self, state: Any, key: jax.Array) -> Any:
+        """The learner's, with other rewards."""
         rollout_key, coin_key, learn_key = jax.random.split(key, 3)
         state, batch = self.learner.rollout(state, rollout_key)
         coins = jax.random.bernoulli(coin_key, shape=batch.reward.shape).astype(batch.reward.dtype)

@@ -62,10 +62,12 @@ class EvenTokens:
     sampling: lm.Sampling
 
     def prompts(self, key: jax.Array, num_prompts: int, held_out: bool = False) -> lm.Prompts:
+        """Any tokens."""
         tokens = jax.random.randint(key, (num_prompts, self.length), 0, STOP)
         return lm.Prompts(tokens, jnp.zeros(num_prompts, jnp.int32))
 
     def verify(self, prompts: lm.Prompts, completions: lm.Completions) -> jax.Array:
+        """Shares of tokens."""
         return ((completions.tokens % 2 == 0) & completions.mask).sum(axis=1) / completions.lengths
 
 
@@ -97,7 +99,8 @@ def measure(options: Options) -> Result:
     began = time.perf_counter()
     compiled = update.lower(learner, state, jax.random.key(1)).compile()
     compile_seconds = time.perf_counter() - began
-    largest = largest_of_vocabulary(compiled.as_text(), SHAPE["vocab_size"], state.params["params"]["embedding"].shape)
+    embedding = state.params["params"]["embedding"].shape
+    largest = largest_of_vocabulary(compiled.as_text() or "", SHAPE["vocab_size"], embedding)
     seconds = []
     for step in range(options.steps):
         began = time.perf_counter()

@@ -61,7 +61,7 @@ def requirements(environment: str) -> list[str]:
         # rejax declares gymnax>=0.0.9 but unpacks five values from `step`, which gymnax 1.0 made six.
         "rejax": ["rejax==0.1.3", "gymnax==0.0.9", jax],
         "quantecon": ["quantecon==0.11.4"],
-        "trl": ["torch==2.13.0", "transformers==5.24.0", TRL],
+        "trl": ["torch==2.13.0", "transformers==5.24.0", "trl==1.16.0"],
         "jax-solvers": ["jaxdp==0.4.0", *MDPAX_NEEDS, jax],
         "stable-baselines3": ["torch==2.13.0", "stable-baselines3==2.9.2", "sbx-rl==0.28.0", jax],
     }[environment]

@@ -45,6 +45,7 @@ from jaxrl.engine import (
     load,
     run,
     solve,
+    stream,
     train,
     train_on_host,
 )
@@ -117,6 +118,7 @@ __all__ = [
     "run",
     "solve",
     "static",
+    "stream",
     "tqc",
     "train",
     "train_on_host",

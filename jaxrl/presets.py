@@ -135,9 +135,7 @@ LANGUAGE_PRESETS: dict[str, LanguagePreset] = {
 }
 """By task: of all learners by reinforcement, and of their pretraining."""
 
-LANGUAGE_DEFAULT = LanguagePreset(
-    100_000, {}, dict(width=128, num_layers=4, num_heads=4), dict(num_texts=64), 200_000
-)
+LANGUAGE_DEFAULT = LanguagePreset(100_000, {}, dict(width=128, num_layers=4, num_heads=4), dict(num_texts=64), 200_000)
 
 
 def preset(algorithm: str, env: str) -> Preset:

@@ -127,7 +127,16 @@ def test_a_model_of_yours_on_questions_of_yours(
         lm.load_adapters(tmp_path / "run" / "adapters-4", model, params)
     main(["evaluate", str(tmp_path / "run"), "--prompts", "4", "--samples", "2"])
     assert "pass@2" in capsys.readouterr().out
-    resume = ["train", "grpo", "--resume", str(tmp_path / "run"), "--model", str(model_directory), "--total-steps", "80"]
+    resume = [
+        "train",
+        "grpo",
+        "--resume",
+        str(tmp_path / "run"),
+        "--model",
+        str(model_directory),
+        "--total-steps",
+        "80",
+    ]
     main(resume)
     assert (tmp_path / "run" / "model-5").is_dir()
 
@@ -153,7 +162,11 @@ def test_a_model_of_yours_on_questions_of_yours(
     ],
 )
 def test_bad_input_is_one_sentence(
-    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     refused(arguments, message, capsys)

@@ -23,10 +23,12 @@ class LowTokens:
     sampling: lm.Sampling
 
     def prompts(self, key: jax.Array, num_prompts: int, held_out: bool = False) -> lm.Prompts:
+        """Any tokens."""
         tokens = jax.random.randint(key, (num_prompts, self.prompt_length), 2, SHAPE["vocab_size"])
         return lm.Prompts(tokens, jnp.zeros(num_prompts, jnp.int32))
 
     def verify(self, prompts: lm.Prompts, completions: lm.Completions) -> jax.Array:
+        """Shares of tokens."""
         low = (completions.tokens < SHAPE["vocab_size"] // 2) & completions.mask
         return low.sum(axis=1) / completions.lengths
 

@@ -5,11 +5,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import datasets
-import torch
-import transformers
-import trl
-from tokenizers import Tokenizer, models, pre_tokenizers
+import datasets  # pyright: ignore[reportMissingImports]
+import torch  # pyright: ignore[reportMissingImports]
+import transformers  # pyright: ignore[reportMissingImports]
+import trl  # pyright: ignore[reportMissingImports]
+from tokenizers import Tokenizer, models, pre_tokenizers  # pyright: ignore[reportMissingImports]
 
 from benchmarks.workers.lm_tasks import LEARNING_RATE, MAX_GRAD_NORM, SHAPE, Task, peak_gib, read_task, reward
 from benchmarks.workers.protocol import describe, serve
@@ -22,7 +22,7 @@ def make_model() -> Any:
     return transformers.Qwen2ForCausalLM(config).float()
 
 
-def generating(task: Task) -> Callable[[int], None]:
+def generating(task: Task) -> Callable[[int], float]:
     """Sampling without a stop token, from the whole distribution."""
     model = make_model().eval()
     model.generation_config.eos_token_id = None
@@ -42,7 +42,7 @@ def generating(task: Task) -> Callable[[int], None]:
     return run
 
 
-def pretraining(task: Task) -> Callable[[int], None]:
+def pretraining(task: Task) -> Callable[[int], float]:
     """Next-token prediction with Adam and a bound of the gradient's norm."""
     model = make_model().train()
     optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
@@ -71,9 +71,11 @@ class Clock(transformers.TrainerCallback):
         self.seconds, self.began = 0.0, 0.0
 
     def on_step_begin(self, *arguments: Any, **options: Any) -> None:
+        """Start."""
         self.began = time.perf_counter()
 
     def on_step_end(self, *arguments: Any, **options: Any) -> None:
+        """Stop."""
         self.seconds += time.perf_counter() - self.began
 
 
@@ -87,7 +89,7 @@ def tokenizer_of_words() -> Any:
     )
 
 
-def grpo(task: Task) -> Callable[[int], None]:
+def grpo(task: Task) -> Callable[[int], float]:
     """TRL's trainer: one gradient step of a batch that was just drawn, no divergence from a reference."""
     model, clock = make_model(), Clock()
 

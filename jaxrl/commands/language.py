@@ -53,9 +53,9 @@ def build(name: str, arguments: list[str]) -> Setup:
     options, fields = parse(algorithm_class, defaults, flags, prog, LanguageOptions)
     if options.resume is not None:
         saved = describe.read(options.resume)
-        options, fields = parse(
-            algorithm_class, describe.flag_defaults(algorithm_class, saved), flags, prog, LanguageOptions
-        )
+        defaults = describe.flag_defaults(algorithm_class, saved)
+        del defaults["model"]  # an option of the same name
+        options, fields = parse(algorithm_class, defaults, flags, prog, LanguageOptions)
         algorithm = _resumed(algorithm_class, saved, options, fields)
         check(algorithm)
         return Setup(algorithm, options, f"{name}, resumed", None)
@@ -165,15 +165,20 @@ def _from_nothing(
     import jax
     import jax.numpy as jnp
 
-    from jaxrl import Pretraining, TokenPPO, networks
+    from jaxrl import Pretraining, TokenPPO, lm, networks
     from jaxrl.presets import annealed
 
     length = getattr(task, "length", None)
     if length is None:
         asked = jax.eval_shape(lambda: task.prompts(jax.random.key(0), 1))
         length = asked.tokens.shape[1] + task.sampling.max_new_tokens
-    own = {"vocab_size": task.tokenizer.vocab_size, "max_length": length, "value_head": algorithm_class is TokenPPO}
+    own: dict[str, Any] = {
+        "vocab_size": task.tokenizer.vocab_size,
+        "max_length": length,
+        "value_head": algorithm_class is TokenPPO,
+    }
     model = networks.Transformer(networks.TransformerConfig(**own | _config_fields(shape)))
+    lm.check_context(model, length, 0)
     if algorithm_class is Pretraining or not options.pretraining_texts:
         return model, None, None
     params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 1), jnp.int32))

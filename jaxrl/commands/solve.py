@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jaxrl.commands.usage import refuse, two_names
-from jaxrl.flags import SolveOptions, prefixed_options, parse
+from jaxrl.flags import SolveOptions, parse, prefixed_options
 
 
 def solve(arguments: list[str]) -> None:

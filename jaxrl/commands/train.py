@@ -9,7 +9,7 @@ from typing import Any
 
 from jaxrl.commands import language
 from jaxrl.commands.usage import key_of, refuse, two_names
-from jaxrl.flags import TrainOptions, prefixed_options, parse
+from jaxrl.flags import TrainOptions, parse, prefixed_options
 from jaxrl.types import env_steps
 
 
@@ -31,6 +31,7 @@ def train(arguments: list[str]) -> None:
 
 def _fit_language(setup: language.Setup, fit_arguments: dict[str, Any]) -> None:
     """The pretraining, if there is one, and the run; a model in the Hugging Face layout is written in it again."""
+    from jaxrl.engine.logging import ProgressLogger
     from jaxrl.presets import updates_of
 
     algorithm, options, directory = setup.algorithm, setup.options, fit_arguments["directory"]

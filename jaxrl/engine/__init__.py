@@ -6,8 +6,8 @@ from jaxrl.engine.evaluate_task import TaskEvaluation, evaluate_task
 from jaxrl.engine.fit import Fit, fit
 from jaxrl.engine.host import evaluate_on_host, train_on_host
 from jaxrl.engine.load import load
-from jaxrl.engine.stream import stream
 from jaxrl.engine.solve import solve
+from jaxrl.engine.stream import stream
 from jaxrl.engine.train import run, train
 
 __all__ = [

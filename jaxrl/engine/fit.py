@@ -101,8 +101,8 @@ def fit(
     intervals = {name: whole_number(name, value) for name, value in given.items() if value is not None}
     if evaluate_every and not (hasattr(algorithm, "act") or has_questions(algorithm)):
         raise TypeError(
-            f"evaluate_every: {type(algorithm).__name__} has no method act, or no questions, to evaluate with; leave it "
-            "at 0"
+            f"evaluate_every: {type(algorithm).__name__} has no method act, and no questions, to evaluate with; leave "
+            "it at 0"
         )
     chosen: list[Logger] = [ProgressLogger()] if loggers is None else list(loggers)
     with stop_signals() as stop:

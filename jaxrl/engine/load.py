@@ -12,7 +12,6 @@ from jaxrl.engine.names import ALGORITHMS, CHOICES, resolve
 from jaxrl.engine.session import restore
 from jaxrl.types import field_types
 
-
 PARTS_OF_LANGUAGE = ("task", "model", "sampling", "params", "reference_params")
 """Fields of a learner of language models that are no plain values; parameters to begin with are in no config.json."""
 

@@ -127,7 +127,8 @@ def test_a_tokenizer_and_a_model_that_disagree_are_named():
 
 
 def digits(questions, completions):
-    return [sum(character.isdigit() for character in text) / 4 + row["kind"] for row, text in zip(questions, completions, strict=True)]
+    counts = [sum(character.isdigit() for character in text) for text in completions]
+    return [count / 4 + row["kind"] for row, count in zip(questions, counts, strict=True)]
 
 
 def test_python_judges_what_the_line_says_and_what_was_answered(sums):
@@ -172,13 +173,13 @@ def test_fit_with_python_as_judge_is_fit_with_the_verifier(tmp_path):
     config = networks.TransformerConfig(task.tokenizer.vocab_size, width=8, num_layers=1, num_heads=2, max_length=16)
     learner = jaxrl.GRPO(task, networks.Transformer(config), num_prompts=16, group_size=4)
     judged = learner.replace(task=lm.tasks.Judged(task, by_parity))
-    for key in (jax.random.key(0), jax.random.split(jax.random.key(1), 2)):
-        compiled = jaxrl.fit(learner, key, 4, loggers=[])
-        python = jaxrl.fit(judged, key, 4, evaluate_every=2, loggers=[], out=tmp_path / str(key.ndim))
+    for key in (lambda: jax.random.key(0), lambda: jax.random.split(jax.random.key(1), 2)):
+        compiled = jaxrl.fit(learner, key(), 4, loggers=[])
+        python = jaxrl.fit(judged, key(), 4, evaluate_every=2, loggers=[], out=tmp_path / str(key().ndim))
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), compiled.state, python.state)
         for name, values in compiled.metrics.items():
             np.testing.assert_allclose(values, python.metrics[name], atol=1e-5, err_msg=name)
-        assert python.evaluations["return"].shape == (2, *key.shape)
+        assert python.evaluations["return"].shape == (2, *key().shape)
     assert python.metrics["reward"].max() > 0
 
 

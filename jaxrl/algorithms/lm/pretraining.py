@@ -80,6 +80,7 @@ class Pretraining:
 
     def loss(self, params: Any, text: lm.Text) -> tuple[jax.Array, Metrics]:
         """Mean negative log-probability of the tokens that count, in nats, and the metrics."""
+        lm.check_context(self.model, text.prompt_length, text.mask.shape[1])
         tokens, columns = text.tokens, jnp.arange(text.prompt_length)[None]
         start = jnp.zeros(len(tokens), jnp.int32) if text.start is None else text.start
         prompt = (columns > start[:, None]) & (not self.answers_only)  # nothing stands before a first token
