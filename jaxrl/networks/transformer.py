@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxrl.networks.attention import Attention, LayerCache
+from jaxrl.networks.attention import Attention, LayerCache, dense
 from jaxrl.networks.heads import Head
 from jaxrl.networks.positions import Rotary
 
@@ -135,10 +135,10 @@ class Block(nn.Module):
     def _mlp(self, x: jax.Array) -> jax.Array:
         config = self.config
         size = config.mlp_size or 4 * config.width
-        hidden = config.activation(nn.Dense(size, config.mlp_bias, config.dtype, name="mlp_in")(x))
+        hidden = config.activation(dense(x, size, config.mlp_bias, config.dtype, "mlp_in"))
         if config.gated:
-            hidden = hidden * nn.Dense(size, config.mlp_bias, config.dtype, name="mlp_gated")(x)
-        return nn.Dense(config.width, config.mlp_bias, config.dtype, name="mlp_out")(hidden)
+            hidden = hidden * dense(x, size, config.mlp_bias, config.dtype, "mlp_gated")
+        return dense(hidden, config.width, config.mlp_bias, config.dtype, "mlp_out")
 
 
 def _norm(config: TransformerConfig, name: str) -> nn.Module:

@@ -59,9 +59,9 @@ class Strings:
 
     Example:
       >>> task = Strings(5, shortest=5, rule=sorted_letters)
-      >>> text = task.corpus(jax.random.key(0), 1).tokens[0]
+      >>> text = task.corpus(jax.random.key(0), 3).tokens[1]
       >>> task.tokenizer.decode(text)
-      'ibjdh=bdhij;'
+      'jceae=aceej;'
 
     Source: after Lee et al. (2025), Self-Improving Transformers Overcome Easy-to-Hard and Length Generalization
     Challenges, arXiv:2502.01612.
