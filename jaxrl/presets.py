@@ -126,11 +126,18 @@ SMALL_MODEL: dict[str, Any] = dict(width=96, num_layers=2, num_heads=4, mlp_size
 
 LANGUAGE_PRESETS: dict[str, LanguagePreset] = {
     "parity": LanguagePreset(
-        40 * 512,
-        dict(num_prompts=64, group_size=8, learning_rate=1e-3),
+        150 * 128,
+        dict(num_prompts=16, group_size=8, learning_rate=1e-3, anneal_updates=200.0),
         SMALL_MODEL,
-        dict(num_texts=128, learning_rate=2e-3),
-        1500 * 128,
+        dict(num_texts=32, learning_rate=4e-3, answers_only=True),
+        1000 * 32,
+    ),
+    "addition": LanguagePreset(
+        800 * 512,
+        dict(num_prompts=64, group_size=8, learning_rate=5e-4, anneal_updates=900.0),
+        SMALL_MODEL,
+        dict(num_texts=128, learning_rate=4e-3, answers_only=True),
+        2400 * 128,
     ),
 }
 """By task: of all learners by reinforcement, and of their pretraining."""

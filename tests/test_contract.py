@@ -271,8 +271,9 @@ def test_the_same_seed_agrees_and_seeds_differ(case):
 
 
 def test_random_parameters_depend_on_the_seed(case):
-    if getattr(case.algorithm, "params", None) is not None:
-        pytest.skip("its parameters are given")
+    if getattr(case.algorithm, "params", None) is not None:  # given ones are kept
+        assert_trees_equal(init(case.algorithm, 1).params, case.algorithm.params)
+        return
     assert_parameters_differ(init(case.algorithm, 1), case.state)
 
 

@@ -135,7 +135,7 @@ def test_attention_equals_a_loop():
     query, key, value = (rng.normal(size=(2, 5, heads, 4)).astype(np.float32) for heads in (6, 3, 3))
     mask = np.tril(np.ones((2, 5, 5), bool))
     mask[1, 2:, 0] = False
-    output, _ = attend(*map(jnp.asarray, (query, key, value, mask)))
+    output, _ = attend(*map(jnp.asarray, (query, key.transpose(0, 2, 3, 1), value.transpose(0, 2, 1, 3), mask)))
     for b, t, h in itertools.product(range(2), range(5), range(6)):
         group = h // 2  # two query heads share a key
         scores = np.array([query[b, t, h] @ key[b, s, group] / 2.0 if mask[b, t, s] else -np.inf for s in range(5)])

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxrl.networks.positions import rotate
 
 LayerCache = tuple[jax.Array, jax.Array]
-"""Keys and values of one layer, each `[B, S, num_kv_heads, head_dim]`."""
+"""Keys `[B, num_kv_heads, head_dim, S]` and values `[B, num_kv_heads, S, head_dim]` of one layer: what products read."""
 
 
 def dense(x: jax.Array, size: int, bias: bool, dtype: jnp.dtype, name: str) -> jax.Array:
@@ -40,16 +40,16 @@ def attend(query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array) 
 
     Args:
       query: `[B, T, heads, head_dim]`.
-      key: `[B, S, num_kv_heads, head_dim]`; heads are a multiple of its.
-      value: as `key`.
+      key: `[B, num_kv_heads, head_dim, S]`; heads are a multiple of its.
+      value: `[B, num_kv_heads, S, head_dim]`.
       mask: bool `[B, T, S]`, which keys a query may see.
 
     Returns:
       Outputs `[B, T, heads, head_dim]` and weights `[B, heads, T, S]`, whose rows sum to one.
 
     Example:
-      >>> q = jnp.ones((1, 3, 4, 8))
-      >>> output, weights = attend(q, q[:, :, :2], q[:, :, :2], jnp.tril(jnp.ones((1, 3, 3), bool)))
+      >>> q, k, v = jnp.ones((1, 3, 4, 8)), jnp.ones((1, 2, 8, 3)), jnp.ones((1, 2, 3, 8))
+      >>> output, weights = attend(q, k, v, jnp.tril(jnp.ones((1, 3, 3), bool)))
       >>> output.shape, weights[0, 0].tolist()[1]
       ((1, 3, 4, 8), [0.5, 0.5, 0.0])
 
@@ -57,11 +57,15 @@ def attend(query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array) 
     for the groups.
     """
     batch, length, num_heads, head_dim = query.shape
-    grouped = query.reshape(batch, length, key.shape[2], -1, head_dim)
-    scores = jnp.einsum("btkgh,bskh->bkgts", grouped, key, preferred_element_type=jnp.float32) * head_dim**-0.5
-    weights = jax.nn.softmax(jnp.where(mask[:, None, None], scores, -1e30))
-    output = jnp.einsum("bkgts,bskh->btkgh", weights.astype(value.dtype), value)
-    return output.reshape(query.shape), weights.reshape(batch, num_heads, length, -1)
+    num_kv_heads, num_keys = key.shape[1], key.shape[3]
+    # One matrix per key head, of all queries that read it: the plain product of two matrices is what backends are good at.
+    grouped = query.reshape(batch, length, num_kv_heads, -1, head_dim).transpose(0, 2, 3, 1, 4)
+    flat = grouped.reshape(batch, num_kv_heads, -1, head_dim)
+    scores = jnp.matmul(flat, key, preferred_element_type=jnp.float32) * head_dim**-0.5
+    scores = scores.reshape(batch, num_heads, length, num_keys)
+    weights = jax.nn.softmax(jnp.where(mask[:, None], scores, -1e30))
+    output = jnp.matmul(weights.astype(value.dtype).reshape(batch, num_kv_heads, -1, num_keys), value)
+    return output.reshape(batch, num_heads, length, head_dim).swapaxes(1, 2), weights
 
 
 class Attention(nn.Module):
@@ -83,7 +87,7 @@ class Attention(nn.Module):
       >>> x, mask = jnp.ones((1, 3, 16)), jnp.tril(jnp.ones((1, 3, 3), bool))
       >>> (y, cache), _ = Attention(4, 2, 8).init_with_output(jax.random.key(0), x, mask)
       >>> y.shape, cache[0].shape
-      ((1, 3, 16), (1, 3, 2, 8))
+      ((1, 3, 16), (1, 2, 8, 3))
 
     Source: as `attend`; Henry et al. (2020), Query-Key Normalization for Transformers, arXiv:2010.04245.
     """
@@ -115,10 +119,11 @@ class Attention(nn.Module):
             key = nn.RMSNorm(self.norm_epsilon, self.dtype, name="key_norm")(key)
         if rotation is not None:
             query, key = rotate(query, *rotation), rotate(key, *rotation)
+        key, value = key.transpose(0, 2, 3, 1), value.transpose(0, 2, 1, 3)
         if cache is not None:
             key, value = (
-                jax.lax.dynamic_update_slice_in_dim(old, new.astype(old.dtype), column, axis=1)
-                for old, new in zip(cache, (key, value), strict=True)
+                jax.lax.dynamic_update_slice_in_dim(old, new.astype(old.dtype), column, axis)
+                for old, new, axis in zip(cache, (key, value), (3, 2), strict=True)
             )
         output, weights = attend(query, key, value, mask)
         self.sow("intermediates", "attention", weights)

@@ -162,7 +162,7 @@ class Transformer(nn.Module):
       (3, 7, 10)
       >>> features, cache = model.apply(params, tokens, cache=model.empty_cache(3, 9), method="features")
       >>> features.shape, len(cache), cache[0][0].shape
-      ((3, 7, 16), 2, (3, 9, 2, 8))
+      ((3, 7, 16), 2, (3, 2, 8, 9))
 
     Source: Radford et al. (2019), GPT-2; Touvron et al. (2023), Llama 2, arXiv:2307.09288; Yang et al. (2024),
     Qwen2, arXiv:2407.10671; Yang et al. (2025), Qwen3, arXiv:2505.09388.
@@ -212,7 +212,7 @@ class Transformer(nn.Module):
         """
         config = self.config
         start = jnp.zeros(len(tokens), jnp.int32) if start is None else start
-        length = tokens.shape[1] if cache is None else cache[0][0].shape[1]
+        length = tokens.shape[1] if cache is None else cache[0][0].shape[3]
         columns = (column + jnp.arange(tokens.shape[1]))[None]
         keys = jnp.arange(length)[None, None]
         mask = (keys <= columns[..., None]) & (keys >= start[:, None, None])
@@ -239,7 +239,7 @@ class Transformer(nn.Module):
         return self.value(flat).reshape(features.shape[:-1])
 
     def empty_cache(self, batch_size: int, length: int) -> Cache:
-        """A cache of `length` columns, `[B, S, num_kv_heads, head_dim]` for each of keys and values of each layer."""
+        """A cache of S = `length` columns: keys `[B, num_kv_heads, head_dim, S]` and values with the last axes swapped."""
         config = self.config
-        shape = (batch_size, length, config.kv_heads, config.head_size)
-        return tuple((jnp.zeros(shape, config.dtype), jnp.zeros(shape, config.dtype)) for _ in range(config.num_layers))
+        keys = jnp.zeros((batch_size, config.kv_heads, config.head_size, length), config.dtype)
+        return tuple((keys, keys.swapaxes(2, 3)) for _ in range(config.num_layers))
