@@ -83,7 +83,8 @@ def lm_vs_peers_table(directory: pathlib.Path) -> str:
     note = (
         "Median [quartiles] of paired repetitions, A B A B, of warm processes with two threads each, in float32: the "
         "same model of 0.87 million parameters in the shape of Qwen2, random, Adam, one gradient step a batch, no "
-        "divergence from a reference, rewards of one line. Tokens: drawn, or predicted."
+        "divergence from a reference, rewards of one line. TRL also goes through texts and calls Python for rewards, "
+        "as it does for its users. Tokens: drawn at most, or predicted."
     )
     return with_notes(render(header, rows), *([note] if measured else []), *device_lines(measured))
 
@@ -102,5 +103,6 @@ def lm_memory_table(directory: pathlib.Path) -> str:
         *(f"{numbers[name][0]:,} numbers" for name in ("largest_logits", "logits_of_the_batch")),
         f"`{result.command}`",
     ]
-    note = "2 prompts of 32 tokens, 4 completions of 64 tokens each, drawn, judged and learned from, Adam included."
+    sizes = "{prompts} prompts of {prompt_length} tokens, {group_size} completions of {new_tokens} tokens each"
+    note = f"{sizes.format(**result.configuration)}, drawn, judged and learned from, Adam included."
     return with_notes(render(header, [row]), note, *device_lines([result]))

@@ -13,15 +13,14 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import flax.struct
 import jax
-import jax.numpy as jnp
 import tyro
 
 import jaxrl
 from benchmarks import machine, results
 from benchmarks.results import Result, Side
 from benchmarks.turns import say
+from benchmarks.workers.lm_jaxrl import LowTokens
 from jaxrl import lm, networks, ops
 from jaxrl.lm.hf_config import from_hf
 
@@ -54,27 +53,10 @@ class Options:
     results: pathlib.Path = results.RESULTS
 
 
-@flax.struct.dataclass
-class EvenTokens:
-    """Random prompts; a completion earns the share of its tokens that are even numbers."""
-
-    length: int = flax.struct.field(pytree_node=False)
-    sampling: lm.Sampling
-
-    def prompts(self, key: jax.Array, num_prompts: int, held_out: bool = False) -> lm.Prompts:
-        """Any tokens."""
-        tokens = jax.random.randint(key, (num_prompts, self.length), 0, STOP)
-        return lm.Prompts(tokens, jnp.zeros(num_prompts, jnp.int32))
-
-    def verify(self, prompts: lm.Prompts, completions: lm.Completions) -> jax.Array:
-        """Shares of tokens."""
-        return ((completions.tokens % 2 == 0) & completions.mask).sum(axis=1) / completions.lengths
-
-
 def learner_of(options: Options) -> Any:
     """GRPO of the model."""
     model = networks.Transformer(from_hf({"model_type": "qwen2"} | SHAPE | {"num_hidden_layers": options.layers}))
-    task = EvenTokens(options.prompt_length, lm.Sampling(options.new_tokens, (STOP,)))
+    task = LowTokens(options.prompt_length, SHAPE["vocab_size"], lm.Sampling(options.new_tokens, (STOP,)))
     fields: dict[str, Any] = {"num_prompts": options.prompts, "group_size": options.group_size}
     return jaxrl.GRPO(task, model, advantage=ops.leave_one_out, learning_rate=1e-6, **fields)
 
@@ -118,7 +100,8 @@ def measure(options: Options) -> Result:
     return Result(
         name="lm_memory",
         command=results.command_line("benchmarks.lm_memory", options, omit=("results",)),
-        configuration={"shape": SHAPE, "parameters": parameters},
+        configuration={"shape": SHAPE, "parameters": parameters, "prompts": options.prompts}
+        | {"group_size": options.group_size, "prompt_length": options.prompt_length, "new_tokens": options.new_tokens},
         sides={"jaxrl": Side(machine.versions(), machine.variables(), {}, numbers)},
         **machine.provenance(),
     )

@@ -35,6 +35,8 @@ class Options:
 def measure(name: str, options: Options) -> Result:
     """Run one comparison."""
     task, cache = TASKS[name], options.cache or default_cache()
+    if machine.cores() != task.threads:
+        raise SystemExit(f"cores: PyTorch is given {task.threads} threads; run this as `taskset -c 0-1 python -m ...`")
     workers = {side: Worker(f"lm {side}", find_python(f"lm {side}", {}, cache), name) for side in SIDES}
     rates: dict[str, list[Any]] = {side: [] for side in SIDES}
     peaks: dict[str, float] = {}

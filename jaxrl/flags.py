@@ -102,6 +102,11 @@ def prefixed_options(arguments: list[str], prefix: str) -> tuple[list[str], dict
     return rest, options
 
 
+def is_given(field: str, arguments: list[str]) -> bool:
+    """Whether a field stands among the flags."""
+    return any(flag.replace("_", "-").partition("=")[0] == "--" + field.replace("_", "-") for flag in arguments)
+
+
 def parse(
     algorithm_class: Any,
     defaults: dict[str, Any],

@@ -1,6 +1,5 @@
 """Language models in jaxrl."""
 
-import dataclasses
 import time
 from typing import Any
 
@@ -17,19 +16,20 @@ from jaxrl.lm.hf_config import from_hf
 
 @flax.struct.dataclass
 class LowTokens:
-    """Random prompts; a completion earns the share of its tokens in the lower half of the vocabulary."""
+    """Random prompts; a completion earns the share of its tokens in the lower half of the vocabulary from 2 on."""
 
     prompt_length: int = flax.struct.field(pytree_node=False)
+    vocab_size: int = flax.struct.field(pytree_node=False)
     sampling: lm.Sampling
 
     def prompts(self, key: jax.Array, num_prompts: int, held_out: bool = False) -> lm.Prompts:
         """Any tokens."""
-        tokens = jax.random.randint(key, (num_prompts, self.prompt_length), 2, SHAPE["vocab_size"])
+        tokens = jax.random.randint(key, (num_prompts, self.prompt_length), 2, self.vocab_size)
         return lm.Prompts(tokens, jnp.zeros(num_prompts, jnp.int32))
 
     def verify(self, prompts: lm.Prompts, completions: lm.Completions) -> jax.Array:
         """Shares of tokens."""
-        low = (completions.tokens < SHAPE["vocab_size"] // 2) & completions.mask
+        low = (completions.tokens >= 2) & (completions.tokens < self.vocab_size // 2) & completions.mask
         return low.sum(axis=1) / completions.lengths
 
 
@@ -49,7 +49,7 @@ def make(task: Task) -> Any:
         return step, params
     common: dict[str, Any] = {"learning_rate": LEARNING_RATE, "max_grad_norm": MAX_GRAD_NORM}
     if task.kind == "grpo":
-        asked = LowTokens(task.prompt_length, lm.Sampling(task.new_tokens, (1,)))
+        asked = LowTokens(task.prompt_length, SHAPE["vocab_size"], lm.Sampling(task.new_tokens, (1,)))
         prompts = task.rows // task.group_size
         learner: Any = jaxrl.GRPO(asked, model, num_prompts=prompts, group_size=task.group_size, **common)
     else:
@@ -77,7 +77,7 @@ def main() -> None:
 
     parameters = sum(x.size for x in jax.tree.leaves(first if task.kind == "generate" else first.params))
     facts = describe((), {}) | {"parameters": parameters}
-    serve({"describe": lambda: facts, "run": run, "task": lambda: dataclasses.asdict(task)})
+    serve({"describe": lambda: facts, "run": run})
 
 
 if __name__ == "__main__":

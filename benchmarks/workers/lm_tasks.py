@@ -37,7 +37,7 @@ class Task:
 
     @property
     def tokens(self) -> int:
-        """Tokens that a step draws, or predicts."""
+        """Tokens that a step draws at most, or predicts."""
         return self.rows * (self.new_tokens if self.kind != "pretrain" else self.new_tokens - 1)
 
 
@@ -59,5 +59,5 @@ def peak_gib() -> float:
 
 
 def reward(tokens: list[int]) -> float:
-    """Of a completion: the share of tokens in the lower half of the vocabulary."""
-    return sum(token < SHAPE["vocab_size"] // 2 for token in tokens) / max(len(tokens), 1)
+    """Of a completion: the share of tokens in the lower half of the vocabulary, those that pad and end left out."""
+    return sum(2 <= token < SHAPE["vocab_size"] // 2 for token in tokens) / max(len(tokens), 1)

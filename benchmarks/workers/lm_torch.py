@@ -45,7 +45,7 @@ def generating(task: Task) -> Callable[[int], float]:
 def pretraining(task: Task) -> Callable[[int], float]:
     """Next-token prediction with Adam and a bound of the gradient's norm."""
     model = make_model().train()
-    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
+    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
     text = torch.randint(0, SHAPE["vocab_size"], (100_000,))
     columns = torch.arange(task.new_tokens)[None]
 

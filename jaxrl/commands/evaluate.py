@@ -69,6 +69,7 @@ def _evaluate_language(directory: Path, arguments: list[str]) -> None:
     from jaxrl import engine
     from jaxrl.engine.answers import has_questions
     from jaxrl.engine.load import load_content
+    from jaxrl.lm.tasks import RewardError
 
     try:
         for field in ("prompts", "samples"):
@@ -78,13 +79,17 @@ def _evaluate_language(directory: Path, arguments: list[str]) -> None:
         algorithm, content = load_content(directory)
         if not has_questions(algorithm):
             raise ValueError("task: a text asks nothing to evaluate with; see what the model says by jaxrl generate")
-    except (ValueError, TypeError, ImportError) as error:
+    except (ValueError, TypeError, ImportError, FileNotFoundError) as error:
         refuse(error)
+    num_prompts = min(options.prompts, getattr(algorithm.task, "num_held_out", options.prompts))
     for index, one in _seeds(content["state"], np.asarray(content["alive"])).items():
         seed_key = jax.random.fold_in(key, index)
-        answers = engine.evaluate_task(algorithm, one, seed_key, options.prompts, options.samples)
+        try:
+            answers = engine.evaluate_task(algorithm, one, seed_key, num_prompts, options.samples)
+        except RewardError as error:
+            refuse(error, code=1)
         words = (f"{name} {mean:.3f} ± {half:.3f}" for name, (mean, half) in answers.summary().items())
-        print(f"seed {index}: {', '.join(words)} ({options.prompts} prompts; ± are 95 % intervals)")
+        print(f"seed {index}: {', '.join(words)} ({num_prompts} prompts; ± are 95 % intervals)")
 
 
 def _seeds(state: Any, alive: Any) -> dict[int, Any]:

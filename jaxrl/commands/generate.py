@@ -43,9 +43,11 @@ def _pieces(prompt: str, options: Any) -> Any:
         raise ValueError("chat: this model has no chat template; leave chat away")
     tokens = tokenizer.encode(chat([{"role": "user", "content": prompt}]) if options.chat else prompt)
     lm.check_vocabulary(tokenizer, model.config.vocab_size)
+    room = model.config.max_length - len(tokens)
+    lm.check_context(model, len(tokens), min(options.max_new_tokens, max(room, 1)))
     greedy = options.temperature == 0
     sampling = lm.Sampling(
-        min(options.max_new_tokens, model.config.max_length - len(tokens)) or options.max_new_tokens,
+        min(options.max_new_tokens, room),
         tuple(tokenizer.stop_tokens),
         temperature=1.0 if greedy else options.temperature,
         top_k=1 if greedy else options.top_k,
@@ -64,11 +66,12 @@ def _pieces(prompt: str, options: Any) -> Any:
     yield tokenizer.decode(drawn)[len(shown) :]
 
 
-def model_from(directory: Path, **changes: Any) -> tuple[Any, Any, Any]:
+def model_from(directory: Path, param_dtype: Any = None, **changes: Any) -> tuple[Any, Any, Any]:
     """Model, parameters and tokenizer of a directory in the Hugging Face layout, or of a run of a language model.
 
     Args:
       directory: of either.
+      param_dtype: of the parameters of a Hugging Face directory; None: as stored.
       **changes: fields of the config to replace; of a run there are none.
 
     Raises:
@@ -87,5 +90,5 @@ def model_from(directory: Path, **changes: Any) -> tuple[Any, Any, Any]:
             raise ValueError(f"model.{next(iter(changes))}: {directory} is a run, whose model has its shape")
         algorithm, _ = load_content(directory)
         return algorithm.model, algorithm.params, algorithm.task.tokenizer
-    model, params = lm.load(directory, **changes)
+    model, params = lm.load(directory, param_dtype, **changes)
     return model, params, lm.HuggingFace(directory)

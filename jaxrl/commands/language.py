@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxrl.commands.generate import model_from
-from jaxrl.flags import LanguageOptions, parse, prefixed_options
+from jaxrl.commands.stages import pretraining_directory
+from jaxrl.flags import LanguageOptions, is_given, parse, prefixed_options
 
 
 class Setup(NamedTuple):
@@ -37,7 +38,7 @@ def build(name: str, arguments: list[str]) -> Setup:
     Raises:
       ValueError: for anything that does not fit.
     """
-    from jaxrl import lm
+    from jaxrl import Pretraining, lm
     from jaxrl.engine import check, describe
     from jaxrl.engine.names import ALGORITHMS, resolve
     from jaxrl.presets import annealed, language_preset
@@ -53,6 +54,7 @@ def build(name: str, arguments: list[str]) -> Setup:
     options, fields = parse(algorithm_class, defaults, flags, prog, LanguageOptions)
     if options.resume is not None:
         saved = describe.read(options.resume)
+        _check_resumed(saved, task_name, task_options | shape, options)
         defaults = describe.flag_defaults(algorithm_class, saved)
         del defaults["model"]  # an option of the same name
         options, fields = parse(algorithm_class, defaults, flags, prog, LanguageOptions)
@@ -62,55 +64,21 @@ def build(name: str, arguments: list[str]) -> Setup:
     for field in ("seeds", "total_steps"):
         if getattr(options, field) < 1:
             raise ValueError(f"{field}={getattr(options, field)} must be at least 1")
-    model, params, tokenizer = _model(options, shape)
+    model, params, tokenizer = _model(options, shape, algorithm_class)
     task, title = _task(task_name, options, task_options, tokenizer)
+    if not hasattr(task, "prompts") and (algorithm_class is not Pretraining or options.reward):
+        raise ValueError("text: it asks nothing, so that nothing can be judged; only pretraining learns from it")
+    if tokenizer is not None and task.tokenizer != tokenizer and task.tokenizer.name != tokenizer.name:
+        raise ValueError(f"task: {title} has a tokenizer of its own, which the model of {options.model} does not know")
     pretraining = None
     if params is None:
         model, params, pretraining = _from_nothing(algorithm_class, task, tuned.model | shape, tuned, options)
     lm.check_vocabulary(task.tokenizer, model.config.vocab_size)
     algorithm = _algorithm(algorithm_class, task, model, params, options, fields)
     check(algorithm)
-    if tuned.anneal:
+    if tuned.anneal and not is_given("anneal_updates", flags):
         algorithm = annealed(algorithm, options.total_steps)
     return Setup(algorithm, options, f"{name} on {title}", pretraining)
-
-
-def begin_with(algorithm: Any, params: Any) -> Any:
-    """The algorithm with another starting point, which is its reference too if it has one.
-
-    Args:
-      algorithm: of a language model.
-      params: of its model.
-    """
-    held = getattr(algorithm, "reference_params", None)
-    return algorithm.replace(params=params, **({} if held is None else {"reference_params": params}))
-
-
-def write_model(algorithm: Any, result: Any, source: Path | None, directory: Path) -> None:
-    """Write what a run learned in the Hugging Face layout, if its model came in it; adapters are merged, and beside it.
-
-    Args:
-      algorithm: that was trained.
-      result: of `fit`; of several seeds the first that is alive is written.
-      source: directory of the model that the run began with.
-      directory: of the run.
-    """
-    import jax
-    import numpy as np
-
-    from jaxrl import lm
-
-    if source is None or (source / "checkpoints").is_dir():
-        return
-    params, model = result.state.params, algorithm.model
-    if np.ndim(result.alive):
-        params = jax.tree.map(lambda x: x[int(np.argmax(result.alive))], params)
-    written = directory / f"model-{result.num_updates}"
-    if isinstance(model, lm.LoRA):
-        lm.save_adapters(directory / f"adapters-{result.num_updates}", model, params)
-        params, model = model.merged(params), model.model
-    lm.save(written, model, params, like=source)
-    print(f"written: {written} (the model in the Hugging Face layout)")
 
 
 def _algorithm(
@@ -126,22 +94,32 @@ def _algorithm(
             raise ValueError("lora_rank: adapters are of a model that is there; name one by --model DIR")
         model = lm.LoRA(model, options.lora_rank)
         params = model.adapted(params, jax.random.key(0))  # the same ones when the run is resumed
-        if fields["optimizer"] is ops.adam:
-            fields = fields | {"optimizer": lm.adapters_adam}
+        if fields["optimizer"] not in (ops.adam, lm.adapters_adam):
+            raise ValueError("optimizer: adapters are trained by adam; leave optimizer away")
+        fields = fields | {"optimizer": lm.adapters_adam}
     if fields.get("kl_coef"):
         fields = fields | {"reference_params": params}
     return algorithm_class(task, model, params=params, **fields)
 
 
-def _model(options: LanguageOptions, changes: dict[str, Any]) -> tuple[Any, Any, str]:
-    """Model, parameters and the name of the tokenizer of `--model`; None, None and `bytes` without it."""
+def _model(options: LanguageOptions, changes: dict[str, Any], algorithm_class: Any) -> tuple[Any, Any, Any]:
+    """Model, parameters in float32 and tokenizer of `--model`; three times None without it."""
+    import jax.numpy as jnp
+
+    from jaxrl import TokenPPO
+
     if options.model is None:
-        return None, None, "bytes"
-    model, params, tokenizer = model_from(options.model, **_config_fields(changes))
-    return model, params, tokenizer.name
+        return None, None, None
+    changes = _config_fields(changes)
+    if algorithm_class is TokenPPO and not (options.model / "checkpoints").is_dir():
+        changes = {"value_head": True} | changes
+    model, params, tokenizer = model_from(options.model, jnp.float32, **changes)
+    if options.lora_rank and hasattr(model, "merged"):  # new adapters beside what the old ones learned
+        model, params = model.model, model.merged(params)
+    return model, params, tokenizer
 
 
-def _task(name: str, options: LanguageOptions, task_options: dict[str, Any], tokenizer: str) -> tuple[Any, str]:
+def _task(name: str, options: LanguageOptions, task_options: dict[str, Any], tokenizer: Any) -> tuple[Any, str]:
     """The task and its name: of the table, of a file of questions, or of a text."""
     from jaxrl import lm
     from jaxrl.engine.names import resolve
@@ -153,7 +131,7 @@ def _task(name: str, options: LanguageOptions, task_options: dict[str, Any], tok
     title = name
     for kind, path in given.items():
         name, title = kind, path.name
-        task_options = {"path": str(path), "tokenizer": tokenizer} | task_options
+        task_options = {"path": str(path), "tokenizer": tokenizer.name if tokenizer else "bytes"} | task_options
     task = lm.tasks.make(name, **task_options)
     return (lm.tasks.Judged(task, resolve("reward", options.reward, {})) if options.reward else task), title
 
@@ -182,6 +160,7 @@ def _from_nothing(
     if algorithm_class is Pretraining or not options.pretraining_texts:
         return model, None, None
     params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 1), jnp.int32))
+    task = getattr(task, "task", task)  # of one that Python judges, what it asks
     return model, params, annealed(Pretraining(task, model, **tuned.pretraining), options.pretraining_texts)
 
 
@@ -202,18 +181,35 @@ def _config_fields(given: dict[str, Any]) -> dict[str, Any]:
     return given | ({"dtype": jnp.dtype(given["dtype"])} if "dtype" in given else {})
 
 
+def _check_resumed(saved: dict[str, Any], task: str, changes: dict[str, Any], options: LanguageOptions) -> None:
+    """Refuse what a resumed run cannot change, and a run of another kind."""
+    fields = saved["fields"]
+    if "task" not in fields or "model" not in fields:
+        raise ValueError(f"resume: {options.resume} is no run of a language model")
+    given = {"data": options.data, "text": options.text, "reward": options.reward} | changes
+    name = fields["task"].get("name")
+    if task and task != name:
+        raise ValueError(f"task: {options.resume} was trained on {name}, not on {task}")
+    for field, value in given.items():
+        if value is not None:
+            raise ValueError(f"{field}: a resumed run goes on with what it has; leave {field} away")
+
+
 def _resumed(algorithm_class: Any, saved: dict[str, Any], options: LanguageOptions, fields: dict[str, Any]) -> Any:
     """The learner of a saved run, which begins with what it began with."""
+    import jax.numpy as jnp
+
     from jaxrl.engine.load import language_of
 
     task, model = language_of(saved["fields"])
     params = None
     if saved["fields"]["params"] is not None:
         before = Path(options.resume or ".")
-        source = options.model or before.with_name(f"{before.name}-pretraining")
+        source = options.model or pretraining_directory(before)
         if not source.is_dir():
             raise ValueError(f"model: the run began with a model; name its directory by --model ({source} is none)")
-        _, params, _ = model_from(source)
+        head = {} if (source / "checkpoints").is_dir() else {"value_head": model.config.value_head}
+        _, params, _ = model_from(source, jnp.float32, **head)
     if hasattr(model, "adapted"):
         options = dataclasses.replace(options, lora_rank=model.rank)
         model = model.model

@@ -7,20 +7,27 @@ import time
 from pathlib import Path
 from typing import Any
 
-from jaxrl.commands import language
+from jaxrl.commands import language, stages
 from jaxrl.commands.usage import key_of, refuse, two_names
-from jaxrl.flags import TrainOptions, parse, prefixed_options
+from jaxrl.flags import TrainOptions, is_given, parse, prefixed_options
 from jaxrl.types import env_steps
 
 
 def train(arguments: list[str]) -> None:
     """Train, evaluate, save, draw."""
+    setup = None
     try:
         if arguments and not arguments[0].startswith("-") and language.is_language(arguments[0]):
             setup = language.build(arguments[0], arguments[1:])
             fit_arguments = _prepare(setup.algorithm, setup.title.replace(" on ", "-"), setup.options)
+            stages.try_all(setup, fit_arguments["directory"])
+    except (ValueError, TypeError, ImportError, FileNotFoundError) as error:
+        refuse(error)
+    else:
+        if setup is not None:
             _fit_language(setup, fit_arguments)
             return
+    try:
         name, env_name, *flags = two_names(arguments, "train", "an algorithm")
         algorithm, options = _build(name, env_name, flags)
         fit_arguments = _prepare(algorithm, f"{name}-{env_name}", options)
@@ -31,22 +38,26 @@ def train(arguments: list[str]) -> None:
 
 def _fit_language(setup: language.Setup, fit_arguments: dict[str, Any]) -> None:
     """The pretraining, if there is one, and the run; a model in the Hugging Face layout is written in it again."""
+    import jax
+
     from jaxrl.engine.logging import ProgressLogger
     from jaxrl.presets import updates_of
 
     algorithm, options, directory = setup.algorithm, setup.options, fit_arguments["directory"]
     if setup.pretraining is not None:
-        before = directory.with_name(f"{directory.name}-pretraining")
+        before = stages.pretraining_directory(directory)
         num_updates = updates_of(setup.pretraining, options.pretraining_texts)
         every = math.ceil(num_updates / 10)
         arguments = {"num_updates": num_updates, "evaluate_every": every, "save_every": every, "out": before}
-        arguments |= {"key": key_of(options.seed or 0), "directory": before, "loggers": [ProgressLogger()]}
+        key = jax.random.fold_in(key_of(options.seed or 0), 1)  # another one than of the run behind it
+        arguments |= {"key": key, "directory": before, "loggers": [ProgressLogger()]}
         result = _fit(setup.pretraining, f"pretraining for {setup.title}", **arguments)
         if result.interrupted:
+            print(f"the pretraining was interrupted; the run itself has not begun ({before} holds what was learned)")
             return
-        algorithm = language.begin_with(algorithm, result.state.params)
+        algorithm = stages.begin_with(algorithm, result.state.params)
     result = _fit(algorithm, setup.title, **fit_arguments)
-    language.write_model(algorithm, result, options.model, directory)
+    stages.write_model(algorithm, result, options.model, directory)
 
 
 def _build(name: str, env_name: str, flags: list[str]) -> tuple[Any, TrainOptions]:
@@ -75,8 +86,7 @@ def _build(name: str, env_name: str, flags: list[str]) -> tuple[Any, TrainOption
     for field in ("seeds", "total_steps"):
         if getattr(options, field) < 1:
             raise ValueError(f"{field}={getattr(options, field)} must be at least 1")
-    given = any(flag.replace("_", "-").partition("=")[0] == "--anneal-updates" for flag in flags)
-    if options.resume is None and tuned.anneal and not given:
+    if options.resume is None and tuned.anneal and not is_given("anneal_updates", flags):
         algorithm = annealed(algorithm, options.total_steps)
     return algorithm, options
 

@@ -42,9 +42,14 @@ def evaluate_answers(
         means["finished"].append(float(np.isin(last, task.sampling.stop_tokens).mean()))
     first, completion = jax.tree.map(lambda x: x[0, :1], (prompts, completions))
     question = lm.tasks.questions_of(task, first)[0]["prompt"]
-    sample = f"{question} → {lm.tasks.texts_of(task.tokenizer, completion)[0]}"
+    sample = _shown(f"{question} → {lm.tasks.texts_of(task.tokenizer, completion)[0]}")
     living = np.asarray(alive)
     return {k: np.where(living, np.reshape(v, alive.shape), np.nan) for k, v in means.items()}, sample
+
+
+def _shown(text: str) -> str:
+    """A text that moves no cursor."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 @functools.partial(jax.jit, static_argnames="batched")

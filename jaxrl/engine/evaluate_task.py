@@ -21,7 +21,7 @@ class TaskEvaluation:
     lengths: jax.Array
     """int32 `[P, K]`, tokens with the stop token."""
     agreed: jax.Array
-    """float32 `[P]`, reward of a completion that says what most of the K say."""
+    """float32 `[P]`, reward of a completion that says what most of the K say; 1 is right."""
 
     def pass_at(self, k: int) -> jax.Array:
         """Probability `[P]` that one of k completions is right, estimated without bias from all K."""
@@ -32,8 +32,9 @@ class TaskEvaluation:
         num_samples = self.reward.shape[1]
         rows = {"pass@1": self.pass_at(1)}
         if num_samples > 1:
-            rows |= {f"pass@{num_samples}": self.pass_at(num_samples), f"majority@{num_samples}": self.agreed}
-        rows |= {"length": self.lengths.mean(axis=1)}
+            majority = (self.agreed == 1.0).astype(jnp.float32)
+            rows |= {f"pass@{num_samples}": self.pass_at(num_samples), f"majority@{num_samples}": majority}
+        rows |= {"reward": self.reward.mean(axis=1), "length": self.lengths.mean(axis=1)}
         return {name: _interval(np.asarray(values, np.float64)) for name, values in rows.items()}
 
 

@@ -18,7 +18,7 @@ from jaxrl.engine.answers import evaluate_answers, has_questions
 from jaxrl.engine.check import check, check_traceable
 from jaxrl.engine.logging import JsonlLogger, Logger, ProgressLogger, summarize
 from jaxrl.engine.programs import evaluate_seeds, updates
-from jaxrl.engine.rewarding import is_judged, judged_updates, learn, rollout, try_reward
+from jaxrl.engine.rewarding import is_judged, judged_updates, try_reward
 from jaxrl.engine.session import Run, open_run
 from jaxrl.engine.signals import stop_signals
 from jaxrl.types import env_steps, steps_per_update, whole_number
@@ -174,8 +174,9 @@ def _run_chunk(algorithm: Any, run_: Run, update: int, length: int, longest: int
     dispatched = time.perf_counter()
     jax.block_until_ready(state)
     done = time.perf_counter()
-    # Dispatch returns when the program is compiled and enqueued; a known program is enqueued in microseconds.
-    compiled = _compilations() > misses
+    # Dispatch returns when the program is compiled and enqueued; a known program is enqueued in microseconds. Where
+    # Python gives rewards nothing is dispatched ahead, and compilation counts as training.
+    compiled = _compilations() > misses and not is_judged(algorithm)
     run_.compile_seconds += (dispatched - began) * compiled
     run_.run_seconds += done - (dispatched if compiled else began)
     host = {name: np.moveaxis(np.array(value), -1, 0)[:length] for name, value in metrics.items()}
@@ -205,8 +206,8 @@ def _updates(algorithm: Any, run_: Run, update: int, length: int, longest: int) 
 
 
 def _compilations() -> int:
-    """Programs of updates compiled in this process."""
-    return sum(program._cache_size() for program in (updates, rollout, learn))  # pyright: ignore
+    """Programs of `updates` compiled in this process."""
+    return updates._cache_size()  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _report_non_finite(run_: Run, metrics: dict[str, np.ndarray], died: np.ndarray, update: int, length: int) -> None:

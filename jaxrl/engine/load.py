@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxrl import envs
 from jaxrl.engine import describe, recipes
@@ -21,8 +22,8 @@ def load(directory: str | Path) -> tuple[Any, Any]:
 
     Works for every run of the command line, and for one made in Python whose environment came from `jaxrl.envs.make`
     and whose functions and networks have names. Others: `jaxrl.fit(algorithm, resume=directory)`. A learner of a
-    language model comes with what the run learned (of several seeds the first) as its starting point, and without a
-    reference.
+    language model comes with what the run learned (of several seeds the first alive) as its starting point, and without
+    a reference.
 
     Args:
       directory: of the run.
@@ -63,7 +64,7 @@ def load_content(directory: Path) -> tuple[Any, dict[str, Any]]:
     content = restore(algorithm, directory, saved)[0]
     learned = content["state"].params
     if saved["key_shape"]:
-        learned = jax.tree.map(lambda x: x[0], learned)
+        learned = jax.tree.map(lambda x: x[int(np.argmax(content["alive"]))], learned)
     return algorithm.replace(params=learned), content
 
 
@@ -97,7 +98,7 @@ def language_of(fields: dict[str, Any]) -> tuple[Any, Any]:
       ValueError: for a task or model without a name.
     """
     for name in ("task", "model"):
-        if not isinstance(fields[name], dict) or "unnamed" in fields[name]:
+        if not isinstance(fields[name], dict) or not {"name", "transformer"} & fields[name].keys():
             raise ValueError(
                 f"{name}: {fields[name]} has no name to make it again by; use jaxrl.fit(algorithm, resume=...) with "
                 "the algorithm itself"

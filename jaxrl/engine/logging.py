@@ -157,6 +157,8 @@ def progress_of(record: Record) -> dict[str, str]:
         return {"return": "episode_return"}
     if "reward" in record:
         return {"reward": "reward"}
+    if "ranked" in record:
+        return {"pairs in order": "ranked"}
     return {"loss per token": "loss"} if "tokens" in record else {}
 
 

@@ -26,7 +26,7 @@ def save_curve(directory: Path, title: str) -> Path | None:
     records = read_jsonl(directory / "metrics.jsonl")
     word, name = next((pair for record in records for pair in progress_of(record).items()), ("return", ""))
     series = {"training": name} | ({} if name == "loss" else {"evaluation": "evaluation_return"})
-    counted = {"return": "environment steps", "reward": "completions"}.get(word, "texts")
+    counted = {"return": "environment steps", "loss per token": "texts"}.get(word, "completions")
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.2), layout="constrained")

@@ -30,7 +30,8 @@ def task_in_words(task: Any) -> dict[str, Any] | None:
     if found is None:
         return None
     name, options = found
-    return {"name": name, "options": {key: _plain(value) for key, value in options.items()}}
+    words = {"name": name, "options": {key: _plain(value) for key, value in options.items()}}
+    return words | ({"digest": task.digest} if hasattr(task, "digest") else {})
 
 
 def task_of(words: dict[str, Any]) -> Any:
@@ -40,6 +41,8 @@ def task_of(words: dict[str, Any]) -> Any:
       ValueError: for a file that is gone, and for a function that cannot be imported.
     """
     task = lm.tasks.make(words["name"], **words["options"])
+    if getattr(task, "digest", None) != words.get("digest"):
+        raise ValueError(f"task: {words['options']['path']} is not as it was when the run began; restore the file")
     return lm.tasks.Judged(task, resolve("reward", words["reward"], {})) if "reward" in words else task
 
 

@@ -34,6 +34,14 @@ class Completions:
         """Tokens `[B, T]`, and -1 where none counts."""
         return jnp.where(self.mask, self.tokens, -1)
 
+    def equal(self, tokens: jax.Array) -> jax.Array:
+        """Whether they are exactly `tokens [B, K]`, which end where -1 begins, bool `[B]`; K need not be T."""
+        longest = max(tokens.shape[1], self.tokens.shape[1])
+        ours, theirs = (
+            jnp.pad(x, ((0, 0), (0, longest - x.shape[1])), constant_values=-1) for x in (self.counted, tokens)
+        )
+        return (ours == theirs).all(axis=1)
+
 
 def generate(
     model: Any,

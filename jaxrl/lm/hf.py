@@ -1,7 +1,6 @@
 """Checkpoints in the Hugging Face layout: a directory of a configuration, tensors, and a tokenizer."""
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl.lm import hf_config, safetensors
+from jaxrl.lm.tokenizers import read_json
 from jaxrl.networks import Transformer, TransformerConfig
 
 INDEX = "model.safetensors.index.json"
@@ -138,8 +138,11 @@ def load(
     config_file = directory / "config.json"
     if not config_file.is_file():
         raise FileNotFoundError(f"{config_file}: there is no such file; a model's directory has one")
-    settings = json.loads(config_file.read_text())
-    config = dataclasses.replace(hf_config.from_hf(settings), **changes)
+    settings = read_json(config_file)
+    try:
+        config = dataclasses.replace(hf_config.from_hf(settings), **changes)
+    except KeyError as error:
+        raise ValueError(f"{config_file}: it lacks {error}") from error
     tensors = _tensors(directory)
     if settings["model_type"] == "gpt2" and "wte.weight" in tensors:  # as the hub has it
         tensors = {name if name.startswith("lm_head") else f"transformer.{name}": x for name, x in tensors.items()}
@@ -175,7 +178,9 @@ def _tensors(directory: Path) -> dict[str, np.ndarray]:
     index = directory / INDEX
     if not index.is_file():
         return safetensors.read(directory / "model.safetensors")
-    names = json.loads(index.read_text())["weight_map"]
+    names = read_json(index).get("weight_map")
+    if not isinstance(names, dict):
+        raise ValueError(f"{index}: it has no weight_map")
     if wrong := [file for file in names.values() if Path(file).name != file]:
         raise ValueError(f"{index}: {wrong[0]} is no file of the directory")
     shards = {file: safetensors.read(directory / file) for file in sorted(set(names.values()))}

@@ -12,6 +12,8 @@ import numpy as np
 
 from jaxrl.lm import hf_config, safetensors
 from jaxrl.lm.hf import INDEX, TOKENIZER_FILES, Source, sources
+from jaxrl.lm.lora import LoRA
+from jaxrl.lm.tokenizers import read_json
 from jaxrl.networks import Transformer
 
 
@@ -32,7 +34,7 @@ class _Lazy:
 
 def save(
     directory: Path | str,
-    model: Transformer,
+    model: Transformer | LoRA,
     params: Any,
     like: Path | str | None = None,
     largest_shard: int = 5 * 10**9,
@@ -41,33 +43,39 @@ def save(
 
     Args:
       directory: appears when it is complete; it must not exist.
-      model: of a shape that one of the architectures has.
+      model: of a shape that one of the architectures has; adapters are added to its kernels.
       params: its parameters; a value head is left out.
       like: a directory whose tokenizer is copied, and whose configuration is the beginning of the new one.
       largest_shard: bytes of one file, about.
 
     Raises:
       FileExistsError: if there is something already.
-      ValueError: if no supported architecture has the model's shape.
+      ValueError: if no supported architecture has the model's shape, or `like` another one.
 
     Source: our own arrangement.
     """
     directory = Path(directory)
     if directory.exists():
         raise FileExistsError(f"{directory}: it exists; choose another directory")
+    if isinstance(model, LoRA):
+        model, params = model.model, model.merged(params)
     config = model.config
     family = hf_config.family_of(config)
     settings = hf_config.to_hf(config, family)
+    if like is not None:
+        settings = read_json(Path(like) / "config.json")
+        if hf_config.from_hf(settings) != hf_config.from_hf(hf_config.to_hf(config, family)):
+            raise ValueError(f"like={like}: its config.json is of a model of another shape")
     part = directory.with_name(directory.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     if like is not None:
-        settings = json.loads((Path(like) / "config.json").read_text())
         for name in TOKENIZER_FILES:
             if (Path(like) / name).is_file():
                 shutil.copyfile(Path(like) / name, part / name)
     dtype = jnp.dtype(params["params"]["embedding"].dtype).name
-    (part / "config.json").write_text(json.dumps(settings | {"torch_dtype": dtype}, indent=2))
+    settings = {name: value for name, value in settings.items() if name != "dtype"} | {"torch_dtype": dtype}
+    (part / "config.json").write_text(json.dumps(settings, indent=2))
     _write_shards(part, _gathered(params, sources(config, family)), largest_shard)
     part.rename(directory)
 

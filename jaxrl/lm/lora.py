@@ -12,7 +12,6 @@ from jaxrl import ops
 from jaxrl.networks import Transformer, TransformerConfig
 
 ATTENTION = ("attention/query", "attention/key", "attention/value", "attention/out")
-EVERYTHING = (*ATTENTION, "mlp_in", "mlp_gated", "mlp_out")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,21 +73,27 @@ class LoRA:
             }
         return {"params": params["params"], "lora": adapters}
 
-    def merged(self, params: Any) -> Any:
-        """Parameters of the model alone, with the adapters added to its kernels."""
+    def merged(self, params: Any, dtype: Any = None) -> Any:
+        """Parameters of the model alone, with the adapters added to its kernels in float32.
+
+        Args:
+          params: of model and adapters.
+          dtype: of these kernels; None: as they were, in which a small change may be lost.
+        """
 
         def add(path: Any, leaf: jax.Array) -> jax.Array:
             adapter = params["lora"].get("/".join(part.key for part in path[:-1])) if path[-1].key == "kernel" else None
             if adapter is None:
                 return leaf
-            return leaf + (self.alpha / self.rank * (adapter["A"] @ adapter["B"])).astype(leaf.dtype)
+            moved = leaf.astype(jnp.float32) + self.alpha / self.rank * (adapter["A"] @ adapter["B"])
+            return moved.astype(leaf.dtype if dtype is None else dtype)
 
         return {"params": jax.tree_util.tree_map_with_path(add, params["params"])}
 
     def apply(self, params: Any, *arguments: Any, **options: Any) -> Any:
         """As `model.apply`; gradients reach the adapters only."""
         frozen = {"params": jax.lax.stop_gradient(params["params"]), "lora": params["lora"]}
-        return self.model.apply(self.merged(frozen), *arguments, **options)
+        return self.model.apply(self.merged(frozen, jnp.float32), *arguments, **options)
 
 
 def only_adapters(

@@ -1,6 +1,7 @@
 """Adapters in the layout of the PEFT library: `adapter_config.json` and `adapter_model.safetensors`."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,23 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl.lm import hf_config, safetensors
-from jaxrl.lm.hf import Source, sources
+from jaxrl.lm.hf import sources
 from jaxrl.lm.lora import LoRA
+from jaxrl.lm.tokenizers import read_json
 from jaxrl.networks import Transformer
 
 CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
-REFUSED = {"use_rslora": False, "use_dora": False, "bias": "none", "modules_to_save": None, "peft_type": "LORA"}
-"""Settings and the only values of them that are read here."""
+REFUSED = {
+    "peft_type": ("LORA",),
+    "use_rslora": (False,),
+    "use_dora": (False,),
+    "bias": ("none",),
+    "modules_to_save": (None,),
+    "layer_replication": (None,),
+    "alora_invocation_tokens": (None,),
+    "init_lora_weights": (True, False, "gaussian"),
+}
+"""Settings, and the values of them that are read here: others change the model, or what adapters mean."""
 
 
 def save_adapters(directory: Path | str, model: LoRA, params: Any, base: str | None = None) -> None:
@@ -39,16 +50,17 @@ def save_adapters(directory: Path | str, model: LoRA, params: Any, base: str | N
     if directory.exists():
         raise FileExistsError(f"{directory}: it exists; choose another directory")
     family = hf_config.family_of(model.config)
-    modules: dict[str, list[tuple[Source, str]]] = {}
+    modules: dict[str, dict[int, Any]] = {}
     for path, source in sources(model.config, family).items():
-        if path.endswith("/kernel") and path.removesuffix("/kernel") in params["lora"]:
-            modules.setdefault(source.name.removesuffix(".weight"), []).append((source, path.removesuffix("/kernel")))
-    tensors, patterns = {}, {}
+        adapter = params["lora"].get(path.removesuffix("/kernel")) if path.endswith("/kernel") else None
+        if adapter is not None:
+            modules.setdefault(source.name.removesuffix(".weight"), {})[source.part or 0] = adapter
+    thirds = {source.name.removesuffix(".weight") for source in sources(model.config, family).values() if source.part}
+    tensors, ranks = {}, {}
     for module, parts in modules.items():
-        adapters = [params["lora"][path] for _, path in sorted(parts, key=lambda part: part[0].part or 0)]
-        a, b = _joined([np.asarray(one["A"]) for one in adapters], [np.asarray(one["B"]) for one in adapters])
-        if len(adapters) > 1:
-            patterns[module.rpartition(".")[2]] = len(adapters)
+        a, b = _joined(parts, 3 if module in thirds else 1)
+        if a.shape[1] != model.rank:
+            ranks[_short(module)] = a.shape[1]
         tensors[f"base_model.model.{module}.lora_A.weight"] = np.ascontiguousarray(a.T)
         tensors[f"base_model.model.{module}.lora_B.weight"] = np.ascontiguousarray(b.T)
     settings = {
@@ -57,9 +69,9 @@ def save_adapters(directory: Path | str, model: LoRA, params: Any, base: str | N
         "base_model_name_or_path": base,
         "r": model.rank,
         "lora_alpha": model.alpha,
-        "rank_pattern": {name: count * model.rank for name, count in patterns.items()},
-        "alpha_pattern": {name: count * model.alpha for name, count in patterns.items()},
-        "target_modules": sorted({module.rpartition(".")[2] for module in modules}),
+        "rank_pattern": ranks,
+        "alpha_pattern": {name: rank * model.alpha / model.rank for name, rank in ranks.items()},
+        "target_modules": sorted({_short(module) for module in modules}),
         "fan_in_fan_out": family == "gpt2",
         "lora_dropout": 0.0,
         "bias": "none",
@@ -73,16 +85,22 @@ def save_adapters(directory: Path | str, model: LoRA, params: Any, base: str | N
     part.rename(directory)
 
 
-def _joined(a: list[np.ndarray], b: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """One pair of factors of several layers with one input: `[D, n r]` and `[n r, n out]`, blocks on the diagonal."""
-    if len(a) == 1:
-        return a[0], b[0]
-    blocks = np.zeros((sum(x.shape[0] for x in b), sum(x.shape[1] for x in b)), b[0].dtype)
-    row = column = 0
-    for x in b:
-        blocks[row : row + x.shape[0], column : column + x.shape[1]] = x
-        row, column = row + x.shape[0], column + x.shape[1]
-    return np.concatenate(a, axis=1), blocks
+def _short(module: str) -> str:
+    """The last two parts of a name: `mlp.c_proj` is another layer than `attn.c_proj`."""
+    return ".".join(module.split(".")[-2:])
+
+
+def _joined(parts: dict[int, Any], num_parts: int) -> tuple[np.ndarray, np.ndarray]:
+    """One pair of factors `[D, R]` and `[R, n out]` of adapters of n layers with one input, each in its own columns."""
+    factors = {part: (np.asarray(one["A"]), np.asarray(one["B"])) for part, one in sorted(parts.items())}
+    width = next(iter(factors.values()))[1].shape[1]
+    a = np.concatenate([a for a, _ in factors.values()], axis=1)
+    b = np.zeros((a.shape[1], num_parts * width), a.dtype)
+    row = 0
+    for part, (_, block) in factors.items():
+        b[row : row + len(block), part * width : (part + 1) * width] = block
+        row += len(block)
+    return a, b
 
 
 def load_adapters(directory: Path | str, model: Transformer, params: Any) -> tuple[LoRA, Any]:
@@ -102,9 +120,9 @@ def load_adapters(directory: Path | str, model: Transformer, params: Any) -> tup
     directory = Path(directory)
     if not (directory / CONFIG).is_file():
         raise FileNotFoundError(f"{directory / CONFIG}: there is no such file; adapters have one")
-    settings = json.loads((directory / CONFIG).read_text())
-    for name, value in REFUSED.items():
-        if settings.get(name, value) != value:
+    settings = read_json(directory / CONFIG)
+    for name, allowed in REFUSED.items():
+        if settings.get(name, allowed[0]) not in allowed:
             raise ValueError(f"{directory / CONFIG}: {name}={settings[name]!r} is not supported")
     _check_scale(directory, settings)
     tensors = safetensors.read(directory / TENSORS)
@@ -119,17 +137,28 @@ def load_adapters(directory: Path | str, model: Transformer, params: Any) -> tup
         a, b = tensors[names[0]].T, tensors[names[1]].T
         if source.part is not None:
             size = b.shape[1] // 3
-            b = b[:, source.part * size : (source.part + 1) * size]
+            a, b = _own_rows(a, b[:, source.part * size : (source.part + 1) * size], settings["r"])
         kernel = params["params"]
         for key in path.split("/"):
             kernel = kernel[key]
-        if (a.shape[0], b.shape[1]) != kernel.shape or a.shape[1] != b.shape[0]:
-            raise ValueError(f"{names[0]} and {names[1]} do not fit {path} of shape {list(kernel.shape)}")
+        if (a.shape[0], b.shape[1]) != kernel.shape or a.shape[1] != b.shape[0] or a.shape[1] != settings["r"]:
+            raise ValueError(
+                f"{names[0]} and {names[1]} do not fit {path} of shape {list(kernel.shape)} and r={settings['r']}"
+            )
         adapters[path.removesuffix("/kernel")] = {"A": jnp.asarray(a), "B": jnp.asarray(b)}
     if extra := sorted(set(tensors) - used):
         raise ValueError(f"{directory}: {extra[0]} has no place in the model")
     targets = tuple(sorted({path.partition("/")[2] for path in adapters}))
-    return LoRA(model, settings["r"], float(settings["lora_alpha"]), targets), {"lora": adapters, **params}
+    return LoRA(model, settings["r"], float(settings["lora_alpha"]), targets), {**params, "lora": adapters}
+
+
+def _own_rows(a: np.ndarray, b: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
+    """Factors of one layer of several that are stored as one, without the rows that are of the others."""
+    rows = np.flatnonzero(b.any(axis=1))
+    if len(b) == rank or len(rows) > rank:
+        return a, b
+    rows = np.union1d(rows, np.setdiff1d(np.arange(len(b)), rows)[: rank - len(rows)])
+    return a[:, rows], b[rows]
 
 
 def _check_scale(directory: Path, settings: dict[str, Any]) -> None:
@@ -137,5 +166,5 @@ def _check_scale(directory: Path, settings: dict[str, Any]) -> None:
     ranks, alphas = settings.get("rank_pattern") or {}, settings.get("alpha_pattern") or {}
     for module in {*ranks, *alphas}:
         scale = alphas.get(module, settings["lora_alpha"]) / ranks.get(module, settings["r"])
-        if scale != settings["lora_alpha"] / settings["r"]:
+        if not math.isclose(scale, settings["lora_alpha"] / settings["r"], rel_tol=1e-6):
             raise ValueError(f"{directory / CONFIG}: {module} is scaled by {scale}, unlike the others")

@@ -69,13 +69,15 @@ def _span(path: Path, name: str, entry: Any) -> tuple[Any, tuple[int, ...], tupl
     """Dtype, shape and place of a tensor."""
     try:
         dtype, shape, (first, last) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
-        integers = all(type(n) is int and n >= 0 for n in (*shape, first, last))
+        integers = all(type(n) is int for n in (*shape, first, last))
+        if not integers or not isinstance(dtype, str):
+            raise TypeError
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: {name} lacks dtype, shape or data_offsets; the header is damaged") from error
     if dtype not in DTYPES:
         raise ValueError(f"{path}: {name} has the dtype {dtype}; supported are {', '.join(DTYPES)}")
-    needed = np.dtype(DTYPES[dtype]).itemsize * int(np.prod(shape, dtype=object)) if integers else -1
-    if last - first != needed:
+    needed = np.dtype(DTYPES[dtype]).itemsize * int(np.prod(shape, dtype=object))
+    if last - first != needed or min(*shape, first, last, 0) < 0:
         raise ValueError(f"{path}: {name} of shape {list(shape)} cannot be what stands at {first} to {last}")
     return DTYPES[dtype], shape, (first, last)
 

@@ -73,8 +73,8 @@ class Sampling:
 def categorical(key: jax.Array, log_probs: jax.Array) -> jax.Array:
     """Draw from distributions by one uniform number each: where it falls among the sums of probabilities.
 
-    Of about √V sums of about √V probabilities each, so that rounding stays small. `jax.random.categorical` draws V
-    numbers instead, which on a CPU take longer than a small model.
+    Of about √V sums of about √V probabilities each, so that rounding stays small: that of the number, 2⁻²³, is the
+    largest. `jax.random.categorical` draws V numbers instead, which on a CPU take longer than a small model.
 
     Args:
       key: consumed.
@@ -93,20 +93,23 @@ def categorical(key: jax.Array, log_probs: jax.Array) -> jax.Array:
     width = math.isqrt(vocab_size - 1) + 1
     padding = -vocab_size % width
     probs = jnp.pad(jnp.exp(log_probs), ((0, 0), (0, padding))).reshape(batch, -1, width)
-    sums = jnp.cumsum(probs.sum(axis=2), axis=1)
-    place = jax.random.uniform(key, (batch, 1)) * sums[:, -1:]
+    sums = probs.sum(axis=2)
+    place = jax.random.uniform(key, (batch, 1)) * sums.sum(axis=1, keepdims=True)
     part, place = _fall(sums, place)
-    inside = jnp.cumsum(jnp.take_along_axis(probs, part[:, :, None], axis=1)[:, 0], axis=1)
-    token, _ = _fall(inside, place)
+    token, _ = _fall(jnp.take_along_axis(probs, part[:, :, None], axis=1)[:, 0], place)
     return (part * width + token)[:, 0]
 
 
-def _fall(sums: jax.Array, place: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The first of rising sums `[B, n]` above a place `[B, 1]`, and how far above the one before the place is."""
-    place = jnp.minimum(place, sums[:, -1:] * (1.0 - 2.0**-23))  # rounding may lead out of the last one
-    index = (sums <= place).sum(axis=1, keepdims=True)
-    below = jnp.where(index > 0, jnp.take_along_axis(sums, jnp.maximum(index - 1, 0), axis=1), 0.0)
-    return index, place - below
+def _fall(mass: jax.Array, place: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The first of masses `[B, n]` whose sum with those before it is above a place `[B, 1]`, and the place within it.
+
+    One without mass is never the one, whatever the rounding of the sums.
+    """
+    sums, positive = jnp.cumsum(mass, axis=1), mass > 0
+    reached = positive & (sums > place)
+    last = mass.shape[1] - 1 - jnp.argmax(positive[:, ::-1], axis=1)
+    index = jnp.where(reached.any(axis=1), jnp.argmax(reached, axis=1), last)[:, None]
+    return index, place - jnp.take_along_axis(sums - mass, index, axis=1)
 
 
 def _smallest_kept(logits: jax.Array, top_p: jax.Array | float) -> jax.Array:

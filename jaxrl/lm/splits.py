@@ -10,11 +10,12 @@ HELD_OUT = 8
 """One prompt of so many is held out."""
 
 
-def is_held_out(tokens: jax.Array) -> jax.Array:
+def is_held_out(tokens: jax.Array, counted: jax.Array | None = None) -> jax.Array:
     """Whether prompts are kept for evaluation.
 
     Args:
       tokens: int `[P, K]`, theirs, or what else tells them apart.
+      counted: bool `[P, K]`, what of it counts; None: all.
 
     Returns:
       bool `[P]`, true for one in eight.
@@ -27,11 +28,13 @@ def is_held_out(tokens: jax.Array) -> jax.Array:
     Source: Fowler, Noll & Vo (1991), FNV-1a, over whole tokens, and a last mixing after Steele et al. (2014), Fast
     Splittable Pseudorandom Number Generators.
     """
+    counted = jnp.ones(tokens.shape, bool) if counted is None else counted
 
-    def mix(digest: jax.Array, column: jax.Array) -> tuple[jax.Array, None]:
-        return (digest ^ column.astype(jnp.uint32)) * jnp.uint32(16777619), None
+    def mix(digest: jax.Array, column: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+        token, counts = column
+        return jnp.where(counts, (digest ^ token.astype(jnp.uint32)) * jnp.uint32(16777619), digest), None
 
-    digest, _ = jax.lax.scan(mix, jnp.full(len(tokens), 2166136261, jnp.uint32), tokens.T)
+    digest, _ = jax.lax.scan(mix, jnp.full(len(tokens), 2166136261, jnp.uint32), (tokens.T, counted.T))
     digest = (digest ^ (digest >> 16)) * jnp.uint32(0x85EBCA6B)
     digest = (digest ^ (digest >> 13)) * jnp.uint32(0xC2B2AE35)
     return (digest ^ (digest >> 16)) % HELD_OUT == 0

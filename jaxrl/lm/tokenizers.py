@@ -12,7 +12,7 @@ class Tokenizer(Protocol):
 
     @property
     def name(self) -> str:
-        """By which `lm.tasks.tokenizer_of` finds it again: `bytes`, or a directory."""
+        """By which `lm.tasks.tokenizer_of` finds it again, `bytes` or a directory; an empty one if it does not."""
         ...
 
     @property
@@ -55,8 +55,8 @@ class Characters:
 
     @property
     def name(self) -> str:
-        """Its alphabet."""
-        return self.alphabet
+        """An empty one: it belongs to its task."""
+        return ""
 
     @property
     def vocab_size(self) -> int:
@@ -130,9 +130,12 @@ class HuggingFace:
             raise FileNotFoundError(f"{directory / 'tokenizer.json'}: there is no such file")
         self.name = str(directory.resolve())
         library: Any = Library  # written in Rust, without types
-        self._tokenizer = library.from_file(str(directory / "tokenizer.json"))
+        try:
+            self._tokenizer = library.from_file(str(directory / "tokenizer.json"))
+        except Exception as error:  # the library raises nothing more special
+            raise ValueError(f"{directory / 'tokenizer.json'}: it is damaged: {error}") from error
         settings = [directory / name for name in ("tokenizer_config.json", "generation_config.json", "config.json")]
-        read = [json.loads(path.read_text()) for path in settings if path.is_file()]
+        read = [read_json(path) for path in settings if path.is_file()]
         template = directory / "chat_template.jinja"
         named = [one["chat_template"] for one in read if isinstance(one.get("chat_template"), str)]
         self._template = template.read_text() if template.is_file() else next(iter(named), None)
@@ -180,15 +183,36 @@ class HuggingFace:
             raise ValueError(f"the chat template cannot be applied: {error}") from error
 
     def _stops(self, read: Sequence[dict[str, Any]]) -> tuple[int, ...]:
-        """Ids that end a text, by every file that knows some."""
-        found: set[int] = set()
+        """Ids that end a text, by every file that knows some; first the tokenizer's own, which answers are given."""
+        found: list[int] = []
         for settings in read:
-            ids = settings.get("eos_token_id")
-            found |= set(ids if isinstance(ids, list) else [] if ids is None else [ids])
             token = _content(settings.get("eos_token"))
             if isinstance(token, str) and (number := self._tokenizer.token_to_id(token)) is not None:
-                found.add(number)
-        return tuple(sorted(found))
+                found.append(number)
+        for settings in read:
+            ids = settings.get("eos_token_id")
+            found += ids if isinstance(ids, list) else [] if ids is None else [ids]
+        return tuple(dict.fromkeys(found))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """What a file of settings says.
+
+    Args:
+      path: of the file.
+
+    Raises:
+      ValueError: if it is no table in JSON, naming the file.
+
+    Source: our own.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: it is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path}: it is no table of settings")
+    return found
 
 
 def _content(token: Any) -> Any:

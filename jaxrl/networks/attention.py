@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxrl.networks.positions import rotate
 
 LayerCache = tuple[jax.Array, jax.Array]
-"""Keys `[B, num_kv_heads, head_dim, S]` and values `[B, num_kv_heads, S, head_dim]` of one layer: what products read."""
+"""Keys `[B, num_kv_heads, head_dim, S]` and values `[B, num_kv_heads, S, head_dim]` of a layer, ready for products."""
 
 
 def dense(x: jax.Array, size: int, bias: bool, dtype: jnp.dtype, name: str) -> jax.Array:
@@ -58,7 +58,7 @@ def attend(query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array) 
     """
     batch, length, num_heads, head_dim = query.shape
     num_kv_heads, num_keys = key.shape[1], key.shape[3]
-    # One matrix per key head, of all queries that read it: the plain product of two matrices is what backends are good at.
+    # One matrix per key head, of all queries that read it: a plain product, which needs no copy of the cache.
     grouped = query.reshape(batch, length, num_kv_heads, -1, head_dim).transpose(0, 2, 3, 1, 4)
     flat = grouped.reshape(batch, num_kv_heads, -1, head_dim)
     scores = jnp.matmul(flat, key, preferred_element_type=jnp.float32) * head_dim**-0.5

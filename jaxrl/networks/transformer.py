@@ -75,6 +75,9 @@ class TransformerConfig:
     dtype: jnp.dtype = jnp.float32
 
     def __post_init__(self) -> None:
+        for name in ("vocab_size", "width", "num_layers", "num_heads", "kv_heads", "max_length"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
         if self.head_dim is None and self.width % self.num_heads:
             raise ValueError(f"num_heads={self.num_heads} must divide width={self.width}, or head_dim be given")
         if self.num_heads % self.kv_heads:
@@ -239,7 +242,7 @@ class Transformer(nn.Module):
         return self.value(flat).reshape(features.shape[:-1])
 
     def empty_cache(self, batch_size: int, length: int) -> Cache:
-        """A cache of S = `length` columns: keys `[B, num_kv_heads, head_dim, S]` and values with the last axes swapped."""
+        """A cache of S = `length` columns, keys and values of each layer as `attend` takes them."""
         config = self.config
         keys = jnp.zeros((batch_size, config.kv_heads, config.head_size, length), config.dtype)
         return tuple((keys, keys.swapaxes(2, 3)) for _ in range(config.num_layers))

@@ -13,12 +13,17 @@ def centered(reward: jax.Array) -> jax.Array:
 
     A group of equal rewards has advantages of exactly zero, here and below: the mean of G times 0.1 need not be 0.1.
 
+    Raises:
+      ValueError: for groups of one.
+
     Example:
       >>> centered(jnp.array([[1.0, 0.0, 0.0, 0.0]])).tolist()
       [[0.75, -0.25, -0.25, -0.25]]
 
     Source: Liu et al. (2025), Understanding R1-Zero-Like Training, arXiv:2503.20783 (Dr. GRPO).
     """
+    if reward.shape[1] < 2:
+        raise ValueError("group_size=1: there is nothing to compare with; choose ops.batch_leave_one_out as advantage")
     advantage = reward - reward.mean(axis=1, keepdims=True)
     return jnp.where(_all_equal(reward), 0.0, advantage)
 
@@ -119,8 +124,7 @@ def overlong_penalty(lengths: jax.Array, longest: int, margin: int) -> jax.Array
       >>> overlong_penalty(jnp.array([4, 8, 10]), 10, 4).tolist()
       [0.0, -0.5, -1.0]
 
-    Source: Yu et al. (2025), DAPO, arXiv:2503.14476, eq. 13. Deviation: completions of exactly T tokens, which are
-    cut, lose all of it; there the bound is passed by longer ones.
+    Source: Yu et al. (2025), DAPO, arXiv:2503.14476, eq. 13.
     """
     return jnp.clip((longest - margin - lengths) / max(margin, 1), -1.0, 0.0) * (margin > 0)
 

@@ -122,14 +122,14 @@ class DPO:
         self, state: LanguageState, batch: PreferenceBatch, key: jax.Array | None = None
     ) -> tuple[LanguageState, Metrics]:
         """One gradient step on pairs; the key is not read."""
+        learner.check_reference(self)
         reference = self.margin(self.reference, batch)
         return learner.step(self, state, lambda params: self.loss(params, batch, reference))
 
     def margin(self, params: Any, batch: PreferenceBatch) -> jax.Array:
         """Log π(chosen) - log π(rejected) of whole completions, `[B]`."""
         chosen, rejected = (
-            jnp.where(x.mask, learner.score(self, params, batch.prompts, x).log_prob, 0.0).sum(axis=1)
-            for x in (batch.chosen, batch.rejected)
+            learner.score(self, params, batch.prompts, x).log_prob.sum(axis=1) for x in (batch.chosen, batch.rejected)
         )
         return chosen - rejected
 

@@ -31,8 +31,9 @@ class GRPO:
     """Group-relative policy optimization and its relatives; sampling, reward and gradient are one program.
 
     Its fields are the family: `advantage` is RLOO's, Dr. GRPO's or GRPO's; `policy_loss` PPO's of tokens, GSPO's or
-    CISPO's; `aggregate` says what a mean is over. With a reference, its divergence is part of the reward (its gradient
-    is that of the divergence of whole completions), or a loss of tokens.
+    CISPO's; `aggregate` says what a mean is over. With a reference, the divergence of whole completions from it is
+    taken from the advantage, less the mean of the others (a reward, whose gradient is that of the divergence), or it is
+    a loss of tokens.
 
     Args:
       task: prompts, verifier and texts: `lm.tasks`.
@@ -42,7 +43,7 @@ class GRPO:
       policy_loss: function of (log_prob, old_log_prob, advantage, mask, low, high) from `jaxrl.ops`.
       aggregate: function of the mask `[B, T]` that gives weights, from `jaxrl.ops`; they are of the whole batch, so
         that minibatches and devices with few tokens count for few.
-      kl_loss: function of (log_prob, old_log_prob, reference_log_prob) from `jaxrl.ops`; None: in the reward.
+      kl_loss: function of (log_prob, old_log_prob, reference_log_prob) from `jaxrl.ops`; None: a reward.
       optimizer: function of the learning rate that gives an optax transformation.
       num_prompts: P, prompts of an update.
       group_size: G, completions of each.
@@ -138,18 +139,20 @@ class GRPO:
     def targets(self, batch: CompletionBatch) -> tuple[CompletionTargets, Metrics]:
         """Advantages and weights of a batch, of the kept prompts only, and what there is to say about it."""
         prompts, completions = batch.prompts, batch.completions
-        reference_log_prob, divergence = completions.log_prob, jnp.zeros(batch.reward.shape)
-        if self.reference_params is not None:
-            reference_log_prob = learner.score(self, self.reference_params, prompts, completions).log_prob
-            divergence = jnp.where(completions.mask, completions.log_prob - reference_log_prob, 0.0).sum(axis=1)
         lengths, longest = completions.lengths, self.drawn_by.max_new_tokens
-        reward = batch.reward + ops.overlong_penalty(lengths, longest, self.overlong)
-        if self.kl_loss is None:
-            reward = reward - self.kl_coef * divergence
         grouped = batch.reward.reshape(-1, self.group_size)
         informative = grouped.max(axis=1) > grouped.min(axis=1)
-        advantage = self.advantage(reward.reshape(grouped.shape)).reshape(-1, 1)
-        advantage = jnp.broadcast_to(advantage, completions.mask.shape)
+        reward = batch.reward + ops.overlong_penalty(lengths, longest, self.overlong)
+        advantage = self.advantage(reward.reshape(grouped.shape))
+        reference_log_prob, divergence = completions.log_prob, jnp.zeros(grouped.shape)
+        if self.reference_params is not None:
+            learner.check_reference(self)
+            reference_log_prob = learner.score(self, self.reference_params, prompts, completions).log_prob
+            divergence = (completions.log_prob - reference_log_prob).sum(axis=1).reshape(grouped.shape)
+        if self.reference_params is not None and self.kl_loss is None:
+            # Beside the advantage: divided by a deviation of rewards, β would mean nothing.
+            advantage = advantage - self.kl_coef * ops.batch_leave_one_out(divergence)
+        advantage = jnp.broadcast_to(advantage.reshape(-1, 1), completions.mask.shape)
         data = CompletionTargets(prompts, completions, reference_log_prob, advantage, completions.mask)
         if self.num_kept is not None:
             data = _kept(data, informative, self.num_kept, self.group_size)

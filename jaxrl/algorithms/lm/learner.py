@@ -1,5 +1,6 @@
 """What all learners of language models share: their state, its beginning, and a gradient step of whole texts."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -98,8 +99,21 @@ def completion_metrics(algorithm: Any, batch: CompletionBatch) -> Metrics:
 
 
 def score(algorithm: Any, params: Any, prompts: lm.Prompts, completions: lm.Completions) -> lm.Scores:
-    """Scores `[B, T]` of completions under parameters."""
-    return lm.score(algorithm.model, params, prompts.tokens, prompts.start, completions.tokens, algorithm.drawn_by)
+    """Scores `[B, T]` of completions under parameters; log-probabilities behind their ends are 0, as the drawn ones."""
+    sampling = algorithm.drawn_by
+    scores = lm.score(algorithm.model, params, prompts.tokens, prompts.start, completions.tokens, sampling)
+    return dataclasses.replace(scores, log_prob=jnp.where(completions.mask, scores.log_prob, 0.0))
+
+
+def check_reference(algorithm: Any) -> None:
+    """Refuse to compare with a reference what is drawn from a part of the distribution.
+
+    Raises:
+      ValueError: with top_k or top_p, by which the reference might not have a token that was drawn.
+    """
+    sampling = algorithm.drawn_by
+    if sampling.top_k or sampling.top_p is not None:
+        raise ValueError("sampling: with a reference all tokens must be drawn from; leave top_k and top_p away")
 
 
 def policy_loss(

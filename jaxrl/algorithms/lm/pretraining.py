@@ -86,7 +86,7 @@ class Pretraining:
         prompt = (columns > start[:, None]) & (not self.answers_only)  # nothing stands before a first token
         mask = jnp.concatenate([prompt, text.mask], axis=1)[:, 1:]
         features, _ = self.model.apply(params, tokens[:, :-1], start, method="features")
-        log_prob, entropy = lm.token_scores(self.model, params, features, tokens[:, 1:], lm.Sampling(1))
+        log_prob, _ = lm.token_scores(self.model, params, features, tokens[:, 1:], lm.Sampling(1))
         weight = ops.token_mean(mask)
         loss = -(weight * log_prob).sum()
-        return loss, {"loss": loss, "entropy": (weight * entropy).sum(), "tokens": mask.sum(dtype=jnp.float32)}
+        return loss, {"loss": loss, "tokens": mask.sum(dtype=jnp.float32)}

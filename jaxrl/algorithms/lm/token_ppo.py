@@ -97,6 +97,8 @@ class TokenPPO:
     def __post_init__(self) -> None:
         if not self.model.config.value_head:
             raise ValueError("model: it has no value head; give its config value_head=True")
+        if hasattr(self.model, "merged"):
+            raise ValueError("model: its adapters are trained and its value head is not; choose GRPO, or no adapters")
         ops.check_minibatches(self.num_minibatches, num_prompts=self.num_prompts)
 
     @property
@@ -137,8 +139,9 @@ class TokenPPO:
         last = jnp.arange(mask.shape[1])[None] == completions.lengths[:, None] - 1
         reward, divergence = jnp.where(last, batch.reward[:, None], 0.0), jnp.zeros(mask.shape)
         if self.reference_params is not None:
+            learner.check_reference(self)
             reference = learner.score(self, self.reference_params, prompts, completions)
-            divergence = jnp.where(mask, completions.log_prob - reference.log_prob, 0.0)
+            divergence = completions.log_prob - reference.log_prob
             reward -= self.kl_coef * divergence
         next_value = jnp.pad(value[:, 1:], ((0, 0), (0, 1)))
         steps = (x.T for x in (reward, value, next_value, last, jnp.zeros_like(last)))

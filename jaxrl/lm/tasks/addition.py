@@ -70,7 +70,7 @@ class Addition:
         """1 for exactly the digits of the sum and the end, `[B]`."""
         end = jnp.full((len(prompts.answer), 1), END)
         right = jnp.concatenate([prompts.answer + 1, end], axis=1)
-        return ((completions.tokens == right) & completions.mask).all(axis=1).astype(jnp.float32)
+        return completions.equal(right).astype(jnp.float32)
 
     def conclusion(self, completions: Completions) -> jax.Array:
         """All tokens of the answers `[B, T]`."""

@@ -9,8 +9,9 @@ from typing import Any
 from jaxrl.lm.tasks.addition import Addition
 from jaxrl.lm.tasks.countdown import Countdown
 from jaxrl.lm.tasks.parity import Parity
-from jaxrl.lm.tasks.strings import Strings, sorted_letters
-from jaxrl.lm.tasks.texts import read_questions, read_text
+from jaxrl.lm.tasks.questions import read_questions
+from jaxrl.lm.tasks.strings import Strings, reversed_letters, sorted_letters
+from jaxrl.lm.tasks.texts import read_text
 from jaxrl.lm.tokenizers import Bytes, HuggingFace, Tokenizer
 
 
@@ -90,9 +91,9 @@ def origin(task: Any) -> tuple[str, dict[str, Any]] | None:
     if type(task) not in (Addition, Countdown, Parity, Strings):
         return None
     options = {field.name: getattr(task, field.name) for field in dataclasses.fields(task)}
+    rules = {sorted_letters: "sorting", reversed_letters: "reversal", None: type(task).__name__.lower()}
     rule = options.pop("rule", None)
-    names = {"Strings": "sorting" if rule is sorted_letters else "reversal"}
-    return names.get(type(task).__name__, type(task).__name__.lower()), options
+    return (rules[rule], options) if rule in rules else None
 
 
 def tokenizer_of(name: str) -> Tokenizer:

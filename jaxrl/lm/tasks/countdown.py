@@ -60,8 +60,10 @@ class Countdown:
     def verify(self, prompts: Prompts, completions: Completions) -> jax.Array:
         """1 for an expression that uses each number once and comes to the target, and the end, `[B]`."""
         numbers, target = prompts.answer
-        value, valid = jax.vmap(evaluate)(completions.tokens[:, :LENGTH], numbers)
-        ended = (completions.lengths == LENGTH + 1) & (completions.tokens[:, -1] == END)
+        short = max(0, LENGTH + 1 - completions.tokens.shape[1])
+        tokens = jnp.pad(completions.counted, ((0, 0), (0, short)), constant_values=-1)
+        value, valid = jax.vmap(evaluate)(tokens[:, :LENGTH], numbers)
+        ended = (completions.lengths == LENGTH + 1) & (tokens[:, LENGTH] == END)
         return (valid & ended & (value == target)).astype(jnp.float32)
 
     def conclusion(self, completions: Completions) -> jax.Array:

@@ -25,7 +25,7 @@ class Parity:
     and reinforcement finds that the long way pays.
 
     Args:
-      num_bits: d.
+      num_bits: d; of one bit no prompt would be held out.
       chain_share: share of the teacher's texts that work it out.
 
     Example:
@@ -37,7 +37,7 @@ class Parity:
     arXiv:2510.11495. Deviation: there short answers are right, and too hard to learn.
     """
 
-    num_bits: int = static(16, low=1)
+    num_bits: int = static(16, low=2)
     chain_share: float = leaf(0.2, low=0, high=1)
 
     @property

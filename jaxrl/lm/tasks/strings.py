@@ -52,7 +52,7 @@ class Strings:
     one with probability `slip`.
 
     Args:
-      longest: n, letters of a string at most.
+      longest: n, letters of a string at most; of less than 2 none would be held out.
       shortest: letters at least.
       rule: function of letters `[B, n]` that gives the answer, `reversed_letters` or `sorted_letters`.
       slip: probability that the teacher replaces a letter; the new one may be the old one.
@@ -67,7 +67,7 @@ class Strings:
     Challenges, arXiv:2502.01612.
     """
 
-    longest: int = static(8, low=1)
+    longest: int = static(8, low=2)
     shortest: int = static(1, low=1)
     rule: Callable[[jax.Array], jax.Array] = static(reversed_letters)
     slip: float = leaf(0.0, low=0, high=1)
@@ -103,7 +103,7 @@ class Strings:
     def verify(self, prompts: Prompts, completions: Completions) -> jax.Array:
         """1 for exactly the letters and the end, `[B]`."""
         asked = jnp.where(prompts.answer > 0, prompts.answer, -1)
-        return (completions.counted == asked).all(axis=1).astype(jnp.float32)
+        return completions.equal(asked).astype(jnp.float32)
 
     def conclusion(self, completions: Completions) -> jax.Array:
         """All tokens of the answers `[B, T]`."""
