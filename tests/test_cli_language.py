@@ -152,6 +152,8 @@ def test_a_model_of_yours_on_questions_of_yours(
         (["train", "grpo", "parity", "--model.max_length", "5"], "exceed the model's context of 5"),
         (["train", "grpo", "parity", "--task.num_bits"], "--task.num_bits needs a value"),
         (["train", "grpo", "parity", "--reward", "nowhere:f"], "reward: cannot import"),
+        (["train", "grpo", "parity", "--model.num_heads", "0"], "num_heads=0 must be at least 1"),
+        (["train", "rloo", "parity", "--group-size", "1"], "group_size=1: there is nothing to compare with"),
         (["train", "grpo", "parity", "--lora-rank", "4"], "lora_rank: adapters are of a model that is there"),
         (["train", "dpo", "parity", "--pretraining-texts", "0"], "params: preferences are of a trained model"),
         (["train", "grpo", "--data", "nowhere.jsonl"], "cannot be read: No such file"),
@@ -171,6 +173,41 @@ def test_bad_input_is_one_sentence(
     monkeypatch.chdir(tmp_path)
     refused(arguments, message, capsys)
     assert not list(tmp_path.iterdir())  # nothing half-written
+
+
+def test_what_cannot_be_trained_is_refused_before_a_pretraining(
+    model_directory: Path, run_directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = {path.name for path in Path.cwd().iterdir()}
+    Path("text.txt").write_text("to be or not to be " * 20)
+    refused(["train", "grpo", "--text", "text.txt"], "text: it asks nothing", capsys)
+    refused(["train", "grpo", "parity", "--reward", "my_rewards:broken"], "need as many numbers", capsys)
+    refused(["train", "grpo", "parity", "--model", str(model_directory)], "has a tokenizer of its own", capsys)
+    refused(["train", "grpo", "parity", "--out", str(run_directory)], "holds another run", capsys)
+    resume = ["--resume", str(run_directory)]
+    refused(["train", "grpo", "addition", *resume], "was trained on parity, not on addition", capsys)
+    refused(["train", "grpo", *resume, "--task.num_bits", "4"], "num_bits: a resumed run goes on", capsys)
+    assert {path.name for path in Path.cwd().iterdir()} - {"__pycache__"} == here | {"text.txt"}
+
+
+def test_python_judges_a_task_from_nothing(model_directory: Path, tmp_path: Path) -> None:
+    flags = ["--reward", "my_rewards:reward", "--task.num_bits", "3", *SHAPE, *TINY]
+    main(["train", "rloo", "parity", *flags, "--out", str(tmp_path / "judged")])
+    assert (tmp_path / "judged" / "curve.png").is_file() and (tmp_path / "judged-pretraining").is_dir()
+
+
+def test_a_prompt_that_leaves_no_room_is_named(model_directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    refused(["generate", "--model", str(model_directory), "x" * 24], "exceed the model's context of 24", capsys)
+    refused(["generate", "--model", str(model_directory), "x" * 30], "exceed the model's context of 24", capsys)
+
+
+def test_ppo_of_tokens_begins_with_a_model_and_goes_on(model_directory: Path, tmp_path: Path) -> None:
+    flags = ["--model", str(model_directory), "--data", "sums.jsonl", "--task.max_new_tokens", "4"]
+    main(["train", "token-ppo", *flags, "--num-prompts", "4", "--total-steps", "8", "--out", str(tmp_path / "run")])
+    main(["train", "token-ppo", "--resume", str(tmp_path / "run"), "--model", str(model_directory)])  # nothing to do
+    resumed = ["--resume", str(tmp_path / "run"), "--model", str(model_directory), "--total-steps", "12"]
+    main(["train", "token-ppo", *resumed])
+    assert (tmp_path / "run" / "model-3").is_dir()
 
 
 def test_a_reward_of_the_wrong_shape_is_named(model_directory: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxrl import lm, ops
+import jaxrl
+from jaxrl import lm, networks, ops
 from jaxrl.algorithms.lm import GRPO, CompletionBatch
 
 COMPLETIONS = np.array(list(itertools.product(range(3), repeat=3)))
@@ -257,3 +258,19 @@ def test_equal_rewards_have_advantages_of_exactly_zero():
     reward = jnp.full((2, 3), 0.1).at[1, 0].set(0.7)
     for advantage in (ops.centered, ops.leave_one_out, ops.group_standardized):
         assert (advantage(reward)[0] == 0).all() and (advantage(reward)[1] != 0).all()
+
+
+def test_a_reward_of_divergence_keeps_its_weight_beside_standardized_rewards():
+    """Divided by the deviation of a group of equal rewards, a penalty would have unit size whatever β is."""
+    task = lm.tasks.Parity(3)
+    config = networks.TransformerConfig(task.tokenizer.vocab_size, width=8, num_layers=1, num_heads=2, max_length=16)
+    model = networks.Transformer(config)
+    one, other = (jax.jit(model.init)(jax.random.key(seed), jnp.ones((1, 1), jnp.int32)) for seed in (0, 1))
+    grpo = jaxrl.GRPO(task, model, params=one, reference_params=other, num_prompts=2, group_size=4, kl_coef=1e-3)
+    _, batch = jax.jit(jaxrl.GRPO.rollout)(grpo, grpo.init(jax.random.key(2)), jax.random.key(3))
+    data, _ = grpo.targets(batch.replace(reward=jnp.ones(8)))
+    assert 0 < jnp.abs(data.advantage).max() < 0.01  # standardized ones are about 1
+    twice, _ = grpo.replace(kl_coef=2e-3).targets(batch.replace(reward=jnp.ones(8)))
+    np.testing.assert_allclose(twice.advantage, 2 * data.advantage, rtol=1e-5)
+    with pytest.raises(ValueError, match="leave top_k and top_p away"):
+        grpo.replace(sampling=task.sampling.replace(top_k=3)).targets(batch)

@@ -80,6 +80,23 @@ def test_adapters_that_are_written_are_read_again(name, tmp_path):
         lm.save_adapters(tmp_path / "new", model, params)
 
 
+@pytest.mark.parametrize("targets", [("attention/query", "attention/value"), ("attention/value",), ("mlp_out",)])
+def test_some_layers_of_gpt2_keep_their_places(targets, tmp_path):
+    model, params = adapted("gpt2", targets=targets)
+    lm.save_adapters(tmp_path / "new", model, params)
+    again, same = lm.load_adapters(tmp_path / "new", *lm.load(GOLDEN / "gpt2"))
+    np.testing.assert_allclose(logits(again, same), logits(model, params), atol=1e-5)
+    lm.save_adapters(tmp_path / "second", again, same)  # ranks are those of the adapters
+    third, last = lm.load_adapters(tmp_path / "second", *lm.load(GOLDEN / "gpt2"))
+    np.testing.assert_allclose(logits(third, last), logits(model, params), atol=1e-5)
+
+
+def test_a_model_with_adapters_is_written_with_what_they_learned(tmp_path):
+    model, params = adapted("llama")
+    lm.save(tmp_path / "new", model, params, like=GOLDEN / "llama")
+    np.testing.assert_allclose(logits(*lm.load(tmp_path / "new")), logits(model, params), atol=1e-5)
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 def test_peft_agrees(name, tmp_path):
     peft = pytest.importorskip("peft", reason="pip install 'jaxrl[parity]'")

@@ -81,6 +81,39 @@ def test_the_verifier_wants_the_whole_answer_and_its_end(sums):
     assert (task.verify(asked, answered([text[:-1] for text in right], 4)) == 0).all()
 
 
+def test_any_stop_token_ends_an_answer(sums):
+    task = lm.tasks.read_questions(sums, lm.Bytes(), 4, 8)
+    task = task.replace(sampling=task.sampling.replace(stop_tokens=(256, 255)))
+    asked = task.prompts(jax.random.key(0), 8)
+    right = answered([str(sum(divmod(int(row), 12))) for row in asked.answer[0]], 4)
+    other = right.replace(tokens=jnp.where(right.tokens == 256, 255, right.tokens))
+    assert (task.verify(asked, other) == 1).all()
+
+
+def test_every_question_of_a_split_comes_before_one_comes_again(sums):
+    task = lm.tasks.read_questions(sums, lm.Bytes(), 4, 8)
+    size = task.num_held_out
+    rows = np.asarray(task.prompts(jax.random.key(3), 2 * size + 1, held_out=True).answer[0])
+    for part in (rows[:size], rows[size : 2 * size]):
+        assert sorted(part) == sorted(np.asarray(task.kept).tolist())
+    assert (rows[:size] != rows[size : 2 * size]).any()
+
+
+def test_a_longer_line_moves_no_question_to_the_other_split(sums, tmp_path):
+    task = lm.tasks.read_questions(sums, lm.Bytes(), 4, 8)
+    longer = tmp_path / "longer.jsonl"
+    longer.write_text(sums.read_text() + json.dumps({"prompt": "1000000+1000=", "answer": "0"}) + "\n")
+    again = lm.tasks.read_questions(longer, lm.Bytes(), 4, 16)
+    assert set(np.asarray(task.kept).tolist()) == set(np.asarray(again.kept).tolist()) - {144}
+
+
+def test_line_breaks_of_unicode_may_stand_in_texts(tmp_path):
+    path = tmp_path / "breaks.jsonl"
+    rows = [{"prompt": f"{a}\u2028\x85", "answer": ""} for a in range(3)]
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    assert len(lm.tasks.read_questions(path, lm.Bytes(), 4, 16).questions) == 3
+
+
 def test_texts_of_questions_end_and_are_not_padded_by_what_counts(sums):
     task = lm.tasks.read_questions(sums, lm.Bytes(), 4, 8)
     text = task.corpus(jax.random.key(0), 200)
@@ -113,7 +146,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
     with pytest.raises(ValueError, match="cannot be read: No such file"):
         lm.tasks.read_questions(tmp_path / "none", lm.Bytes(), 4, 8)
     (tmp_path / "empty").write_text("\n")
-    with pytest.raises(ValueError, match="it has no questions"):
+    with pytest.raises(ValueError, match="fewer than two different prompts"):
         lm.tasks.read_questions(tmp_path / "empty", lm.Bytes(), 4, 8)
     (tmp_path / "bytes").write_bytes(b"\xff\xfe")
     with pytest.raises(ValueError, match="no UTF-8"):

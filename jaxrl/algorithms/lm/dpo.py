@@ -58,8 +58,8 @@ class DPO:
       >>> params = model.init(jax.random.key(0), jnp.zeros((1, 1), jnp.int32))
       >>> dpo = DPO(task, model, params=params, num_prompts=8)
       >>> state, metrics = jaxrl.train(dpo, jax.random.key(0), 2)
-      >>> print(metrics["loss"].round(3)[0])
-      0.0
+      >>> print(metrics["loss"].round(3)[0])  # log 2: no pair is told apart yet
+      0.693
 
     Source: Rafailov et al. (2023), Direct Preference Optimization, arXiv:2305.18290. Deviation: the pairs are new in
     each update.
