@@ -130,7 +130,7 @@ LANGUAGE_PRESETS: dict[str, LanguagePreset] = {
         dict(num_prompts=16, group_size=8, learning_rate=1e-3, anneal_updates=200.0),
         SMALL_MODEL,
         dict(num_texts=32, learning_rate=4e-3, answers_only=True),
-        1000 * 32,
+        2000 * 32,
     ),
     "addition": LanguagePreset(
         800 * 512,
