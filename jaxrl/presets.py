@@ -126,11 +126,11 @@ SMALL_MODEL: dict[str, Any] = dict(width=96, num_layers=2, num_heads=4, mlp_size
 
 LANGUAGE_PRESETS: dict[str, LanguagePreset] = {
     "parity": LanguagePreset(
-        150 * 128,
-        dict(num_prompts=16, group_size=8, learning_rate=1e-3, anneal_updates=200.0),
+        250 * 128,
+        dict(num_prompts=16, group_size=8, learning_rate=5e-4, anneal_updates=400.0),
         SMALL_MODEL,
-        dict(num_texts=32, learning_rate=4e-3, answers_only=True),
-        2000 * 32,
+        dict(num_texts=64, learning_rate=2e-3, answers_only=True),
+        1000 * 64,
     ),
     "addition": LanguagePreset(
         800 * 512,
