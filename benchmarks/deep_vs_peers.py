@@ -15,7 +15,7 @@ import tyro
 from benchmarks import machine, results
 from benchmarks.peers import LIBRARIES, Worker, default_cache, find_python
 from benchmarks.results import Result, Side
-from benchmarks.turns import run_in_turn, say, train_policies
+from benchmarks.turns import measure_each, run_in_turn, say, train_policies
 from benchmarks.workers.deep_tasks import TASKS, Task
 
 PEERS = {
@@ -108,11 +108,7 @@ def judge(options: Options, task: Task, trained: dict[str, list[Any]], numbers: 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = tyro.cli(Options, args=arguments, prog="python -m benchmarks.deep_vs_peers")
-    unknown = [name for name in options.tasks if name not in TASKS]
-    if unknown:
-        raise SystemExit(f"unknown tasks: {', '.join(unknown)}; there are: {', '.join(TASKS)}")
-    for name in options.tasks:
-        say(f"wrote {results.save(measure(name, options), options.results).name}")
+    measure_each("tasks", options.tasks, TASKS, lambda name: measure(name, options), options.results)
 
 
 if __name__ == "__main__":

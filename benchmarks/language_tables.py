@@ -40,6 +40,8 @@ def _cell_rows(name: str, result: Result) -> list[list[str]]:
     numbers, said = next(iter(result.sides.values())).measurements, result.configuration
     words = {"before": "pretrained", "after": "reinforced", "coin": "control: coin", "from nothing": "control: random"}
     seconds = {"before": "pretraining_seconds", "after": "reinforcement_seconds"}
+    if said["threshold"] is not None:
+        words["after"] += f", bar {said['threshold']:g}"
     rows = []
     for when, word in words.items():
         if f"{when} pass@1" not in numbers:

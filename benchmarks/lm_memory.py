@@ -8,7 +8,6 @@ import dataclasses
 import math
 import pathlib
 import re
-import resource
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -21,6 +20,7 @@ from benchmarks import machine, results
 from benchmarks.results import Result, Side
 from benchmarks.turns import say
 from benchmarks.workers.lm_jaxrl import LowTokens
+from benchmarks.workers.lm_tasks import peak_gib
 from jaxrl import lm, networks, ops
 from jaxrl.lm.hf_config import from_hf
 
@@ -105,11 +105,6 @@ def measure(options: Options) -> Result:
         sides={"jaxrl": Side(machine.versions(), machine.variables(), {}, numbers)},
         **machine.provenance(),
     )
-
-
-def peak_gib() -> float:
-    """Most memory that this process ever held."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

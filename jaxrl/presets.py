@@ -4,9 +4,11 @@ import dataclasses
 import math
 from typing import Any, NamedTuple
 
+import jax
 import optax
 
-from jaxrl import ops
+from jaxrl import lm, networks, ops
+from jaxrl.algorithms.lm import Pretraining
 from jaxrl.engine.names import ALGORITHMS, VARIANTS
 from jaxrl.types import first_steps, steps_per_update
 
@@ -165,11 +167,28 @@ def language_preset(algorithm: str, task: str) -> LanguagePreset:
     """
     tuned = LANGUAGE_PRESETS.get(task, LANGUAGE_DEFAULT)
     variant = VARIANTS.get(algorithm, {})
-    if algorithm in ("pretraining", "fine-tuning"):
+    if ALGORITHMS.get(algorithm) is Pretraining:
         return tuned._replace(total_steps=tuned.pretraining_texts, fields=tuned.pretraining | variant, anneal=True)
     known = {field.name for field in dataclasses.fields(ALGORITHMS[algorithm])} if algorithm in ALGORITHMS else set()
     fields = {name: value for name, value in (tuned.fields | variant).items() if name in known}
     return tuned._replace(fields=fields)
+
+
+def new_model(task: Any, **shape: Any) -> networks.Transformer:
+    """A transformer with the tokens of a task, and a context of its texts.
+
+    Args:
+      task: of `lm.tasks`.
+      **shape: other fields of `networks.TransformerConfig`, or other values of these.
+    """
+    length = getattr(task, "length", None)
+    if length is None:
+        asked = jax.eval_shape(lambda: task.prompts(jax.random.key(0), 1))
+        length = asked.tokens.shape[1] + task.sampling.max_new_tokens
+    own = {"vocab_size": task.tokenizer.vocab_size, "max_length": length}
+    model = networks.Transformer(networks.TransformerConfig(**own | shape))
+    lm.check_context(model, length, 0)
+    return model
 
 
 def updates_of(algorithm: Any, total_steps: int) -> int:

@@ -73,11 +73,11 @@ def main() -> None:
         key = jax.block_until_ready(jax.random.key(seed))
         began = time.perf_counter()
         state[0], _ = jax.block_until_ready(program(state[0], key, steps))
-        return {"seconds": time.perf_counter() - began, "peak_gib": peak_gib()}
+        return {"seconds": time.perf_counter() - began}
 
     parameters = sum(x.size for x in jax.tree.leaves(first if task.kind == "generate" else first.params))
     facts = describe((), {}) | {"parameters": parameters}
-    serve({"describe": lambda: facts, "run": run})
+    serve({"describe": lambda: facts, "run": run, "peak": lambda: {"gib": peak_gib()}})
 
 
 if __name__ == "__main__":

@@ -143,20 +143,10 @@ def _from_nothing(
     import jax
     import jax.numpy as jnp
 
-    from jaxrl import Pretraining, TokenPPO, lm, networks
-    from jaxrl.presets import annealed
+    from jaxrl import Pretraining, TokenPPO
+    from jaxrl.presets import annealed, new_model
 
-    length = getattr(task, "length", None)
-    if length is None:
-        asked = jax.eval_shape(lambda: task.prompts(jax.random.key(0), 1))
-        length = asked.tokens.shape[1] + task.sampling.max_new_tokens
-    own: dict[str, Any] = {
-        "vocab_size": task.tokenizer.vocab_size,
-        "max_length": length,
-        "value_head": algorithm_class is TokenPPO,
-    }
-    model = networks.Transformer(networks.TransformerConfig(**own | _config_fields(shape)))
-    lm.check_context(model, length, 0)
+    model = new_model(task, **{"value_head": algorithm_class is TokenPPO} | _config_fields(shape))
     if algorithm_class is Pretraining or not options.pretraining_texts:
         return model, None, None
     params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 1), jnp.int32))

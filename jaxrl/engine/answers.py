@@ -38,8 +38,7 @@ def evaluate_answers(
         asked, answered = jax.tree.map(lambda x, seed=seed: x[seed], (prompts, completions))
         means["return"].append(float(np.mean(lm.tasks.rewards_of(task, asked, answered))))
         means["length"].append(float(np.mean(answered.lengths)))
-        last = np.take_along_axis(answered.tokens, answered.lengths[:, None] - 1, axis=1)
-        means["finished"].append(float(np.isin(last, task.sampling.stop_tokens).mean()))
+        means["finished"].append(float(np.mean(answered.ended(task.sampling))))
     first, completion = jax.tree.map(lambda x: x[0, :1], (prompts, completions))
     question = lm.tasks.questions_of(task, first)[0]["prompt"]
     sample = _shown(f"{question} → {lm.tasks.texts_of(task.tokenizer, completion)[0]}")

@@ -41,37 +41,25 @@ def stream(model: Any, params: Any, prompt: Sequence[int], key: jax.Array, sampl
     length = whole_number("the prompt's length", len(prompt), 1)
     lm.check_context(model, length, sampling.max_new_tokens)
     tokens = jnp.asarray(prompt, jnp.int32)[None]
-    token, cache = _read(model, params, tokens, key, sampling)
-    for index in range(1, sampling.max_new_tokens + 1):
+    cache, column = model.empty_cache(1, length + sampling.max_new_tokens - 1), 0
+    for index in range(sampling.max_new_tokens):
+        token, cache = _next(model, params, tokens, cache, column, jax.random.fold_in(key, index), sampling)
         yield int(token[0])
-        if int(token[0]) in sampling.stop_tokens or index == sampling.max_new_tokens:
+        if int(token[0]) in sampling.stop_tokens:
             return
-        token, cache = _go_on(model, params, token, cache, length, index, key, sampling)
-
-
-@functools.partial(jax.jit, static_argnames="model")
-def _read(model: Any, params: Any, tokens: jax.Array, key: jax.Array, sampling: lm.Sampling) -> Any:
-    """The first token `[1]`, and the cache."""
-    start = jnp.zeros(1, jnp.int32)
-    cache = model.empty_cache(1, tokens.shape[1] + sampling.max_new_tokens - 1)
-    features, cache = model.apply(params, tokens, start, cache, method="features")
-    logits = model.apply(params, features[:, -1], method="logits")
-    return sampling.draw(jax.random.fold_in(key, 0), logits)[0], cache
+        tokens, column = token[:, None], length + index
 
 
 @functools.partial(jax.jit, static_argnames="model", donate_argnames="cache")
-def _go_on(
+def _next(
     model: Any,
     params: Any,
-    token: jax.Array,
+    tokens: jax.Array,
     cache: Any,
-    length: jax.Array,
-    index: jax.Array,
+    column: jax.Array,
     key: jax.Array,
     sampling: lm.Sampling,
 ) -> Any:
-    """The next token `[1]`, and the cache."""
-    start, column = jnp.zeros(1, jnp.int32), length + index - 1
-    features, cache = model.apply(params, token[:, None], start, cache, column, method="features")
-    logits = model.apply(params, features[:, 0], method="logits")
-    return sampling.draw(jax.random.fold_in(key, index), logits)[0], cache
+    """The token `[1]` behind tokens `[1, T]`, and the cache with them."""
+    logits, cache = lm.next_logits(model, params, tokens, jnp.zeros(1, jnp.int32), cache, column)
+    return sampling.draw(key, logits)[0], cache

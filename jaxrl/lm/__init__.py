@@ -1,7 +1,7 @@
 """Text: how completions are drawn and scored, tokenizers, tasks with their verifiers, and the Hugging Face layout."""
 
 from jaxrl.lm import tasks
-from jaxrl.lm.generate import Completions, check_context, generate
+from jaxrl.lm.generate import Completions, check_context, generate, next_logits
 from jaxrl.lm.hf import load
 from jaxrl.lm.hf_save import save
 from jaxrl.lm.lora import ATTENTION, LoRA, adapters_adam, only_adapters
@@ -30,6 +30,7 @@ __all__ = [
     "generate",
     "load",
     "load_adapters",
+    "next_logits",
     "only_adapters",
     "save",
     "save_adapters",

@@ -34,6 +34,11 @@ class Completions:
         """Tokens `[B, T]`, and -1 where none counts."""
         return jnp.where(self.mask, self.tokens, -1)
 
+    def ended(self, sampling: Sampling) -> jax.Array:
+        """Whether a stop token ended them, bool `[B]`; the others were cut."""
+        last = jnp.take_along_axis(self.tokens, self.lengths[:, None] - 1, axis=1)[:, 0]
+        return sampling.stops(last)
+
     def equal(self, tokens: jax.Array) -> jax.Array:
         """Whether they are exactly `tokens [B, K]`, which end where -1 begins, bool `[B]`; K need not be T."""
         longest = max(tokens.shape[1], self.tokens.shape[1])
@@ -83,8 +88,7 @@ def generate(
     num_tokens = sampling.max_new_tokens
     check_context(model, prompt_length, num_tokens)
     cache = model.empty_cache(num_prompts, prompt_length + num_tokens - 1)
-    features, cache = model.apply(params, prompts, start, cache, method="features")
-    logits = model.apply(params, features[:, -1], method="logits")
+    logits, cache = next_logits(model, params, prompts, start, cache, 0)
     logits, cache, start = jax.tree.map(lambda x: jnp.repeat(x, group_size, axis=0), (logits, cache, start))
 
     token, log_prob = sampling.draw(jax.random.fold_in(key, 0), logits)
@@ -96,10 +100,7 @@ def generate(
 
     def step(carry: Any) -> Any:
         index, token, alive, cache, drawn = carry
-        features, cache = model.apply(
-            params, token[:, None], start, cache, prompt_length + index - 1, method="features"
-        )
-        logits = model.apply(params, features[:, 0], method="logits")
+        logits, cache = next_logits(model, params, token[:, None], start, cache, prompt_length + index - 1)
         token, log_prob = sampling.draw(jax.random.fold_in(key, index), logits)
         drawn = _written(drawn, index, token, log_prob, alive, sampling)
         return index + 1, token, alive & ~sampling.stops(token), cache, drawn
@@ -107,6 +108,25 @@ def generate(
     if sampling.early_exit:
         return jax.lax.while_loop(lambda carry: (carry[0] < num_tokens) & carry[2].any(), step, carry)[-1]
     return jax.lax.fori_loop(1, num_tokens, lambda _, carry: step(carry), carry)[-1]
+
+
+def next_logits(
+    model: Any, params: Any, tokens: jax.Array, start: jax.Array, cache: Any, column: int | jax.Array
+) -> tuple[jax.Array, Any]:
+    """Logits `[B, V]` of what follows the last of tokens `[B, T]`, and the cache with them.
+
+    Args:
+      model: a `networks.Transformer`.
+      params: its parameters.
+      tokens: int `[B, T]`.
+      start: int `[B]`, column of each row's first token.
+      cache: of what stands before them.
+      column: where the first of the tokens stands.
+
+    Source: our own arrangement.
+    """
+    features, cache = model.apply(params, tokens, start, cache, column, method="features")
+    return model.apply(params, features[:, -1], method="logits"), cache
 
 
 def check_context(model: Any, prompt_length: int, num_tokens: int) -> None:

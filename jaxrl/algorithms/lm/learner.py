@@ -89,12 +89,11 @@ def completed(algorithm: Any, params: Any, group_size: int, key: jax.Array) -> C
 
 def completion_metrics(algorithm: Any, batch: CompletionBatch) -> Metrics:
     """Mean reward and length, and the share of completions that were cut."""
-    completions, lengths = batch.completions, batch.completions.lengths
-    last = jnp.take_along_axis(completions.tokens, lengths[:, None] - 1, axis=1)[:, 0]
+    completions = batch.completions
     return {
         "reward": batch.reward.mean(),
-        "length": lengths.mean(dtype=jnp.float32),
-        "cut": 1.0 - algorithm.drawn_by.stops(last).mean(dtype=jnp.float32),
+        "length": completions.lengths.mean(dtype=jnp.float32),
+        "cut": 1.0 - completions.ended(algorithm.drawn_by).mean(dtype=jnp.float32),
     }
 
 

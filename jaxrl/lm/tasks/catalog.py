@@ -1,11 +1,11 @@
 """Tasks by name, for the command line and for saved runs."""
 
 import dataclasses
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from jaxrl.envs.catalog import nearest
 from jaxrl.lm.tasks.addition import Addition
 from jaxrl.lm.tasks.countdown import Countdown
 from jaxrl.lm.tasks.parity import Parity
@@ -64,9 +64,7 @@ def make(name: str, **options: Any) -> Any:
     Source: our own.
     """
     if name not in TASKS:
-        close = difflib.get_close_matches(name, TASKS, n=2, cutoff=0.5)
-        there = f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(TASKS)}"
-        raise ValueError(f"task: unknown task {name!r}; {there}")
+        raise ValueError(f"task: unknown task {name!r}; {nearest(name, list(TASKS))}")
     known = inspect.signature(TASKS[name]).parameters
     for key in options:
         if key not in known:
