@@ -142,8 +142,8 @@ def configuration(name: str) -> dict[str, Any]:
     """What a cell's result says of its run."""
     cell = CELLS[name]
     tuned = language_preset("grpo", cell.task)
-    fields = {field: getattr(value, "__name__", value) for field, value in tuned.fields.items()}
-    preset = {"model": tuned.model, "pretraining": tuned.pretraining, "reinforcement": fields}
+    stages = {"pretraining": tuned.pretraining, "reinforcement": tuned.fields}
+    preset = {"model": tuned.model} | jax.tree.map(lambda value: getattr(value, "__name__", value), stages)
     sizes = {"texts": tuned.pretraining_texts, "completions": tuned.total_steps}
     return dataclasses.asdict(cell) | preset | sizes
 

@@ -91,7 +91,7 @@ CHOICES: Mapping[str, Mapping[str, Any]] = {
         "accumulating": ops.accumulating_trace,
         "dutch": ops.dutch_trace,
     },
-    "optimizer": {"adam": ops.adam, "sgd": ops.sgd},
+    "optimizer": {"adam": ops.adam, "adamw": ops.adamw, "sgd": ops.sgd},
     "policy_loss": {
         "ppo_clip": ops.ppo_clip,
         "token_clip": ops.token_clip,

@@ -244,8 +244,7 @@ class Transformer(nn.Module):
     def empty_cache(self, batch_size: int, length: int) -> Cache:
         """A cache of S = `length` columns, keys and values of each layer as `attend` takes them."""
         config = self.config
-        keys, values = (
-            (batch_size, config.kv_heads, *x) for x in ((config.head_size, length), (length, config.head_size))
-        )
+        heads, size = (batch_size, config.kv_heads), config.head_size
+        keys, values = (*heads, size, length), (*heads, length, size)
         # Arrays of its own for each layer, so that all may be donated.
         return tuple((jnp.zeros(keys, config.dtype), jnp.zeros(values, config.dtype)) for _ in range(config.num_layers))

@@ -37,7 +37,7 @@ from jaxrl.ops.normalization import (
     update_statistics,
     weighted_standardized,
 )
-from jaxrl.ops.optimizers import adam, annealed, clipped_optimizer, sgd, transform_of
+from jaxrl.ops.optimizers import adam, adamw, annealed, clipped_optimizer, sgd, transform_of
 from jaxrl.ops.q_targets import double_backup, max_backup, munchausen_backup, taken
 from jaxrl.ops.returns import generalized_advantages, lambda_returns, vtrace
 from jaxrl.ops.shuffling import check_minibatches, flat, minimize, permutation, permute_index, scan_minibatches
@@ -77,6 +77,7 @@ __all__ = [
     "SquashedGaussian",
     "accumulating_trace",
     "adam",
+    "adamw",
     "annealed",
     "average_update",
     "batch_leave_one_out",

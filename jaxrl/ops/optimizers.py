@@ -27,6 +27,28 @@ def adam(learning_rate: jax.Array | float) -> optax.GradientTransformation:
     return optax.adam(learning_rate, eps=1e-5)
 
 
+def adamw(learning_rate: jax.Array | float, weight_decay: float = 0.3) -> optax.GradientTransformation:
+    """Adam that lets weights decay, for texts that a model would otherwise learn by heart.
+
+    Args:
+      learning_rate: step size `[]`, may be traced.
+      weight_decay: share of the weights taken away at a step, times the learning rate.
+
+    Returns:
+      A transformation of gradients of any shape, which asks for the parameters too.
+
+    Example:
+      >>> weights = jax.numpy.ones(2)
+      >>> updates, _ = adamw(0.1, 0.5).update(0 * weights, adamw(0.1).init(weights), weights)
+      >>> print(updates)
+      [-0.05 -0.05]
+
+    Source: Loshchilov & Hutter (2019), Decoupled Weight Decay Regularization, arXiv:1711.05101. Ours: a decay of 0.3,
+    the best of 0.01 and 0.3 on the texts of countdown.
+    """
+    return optax.adamw(learning_rate, weight_decay=weight_decay)
+
+
 def sgd(learning_rate: jax.Array | float) -> optax.GradientTransformation:
     """Plain gradient descent.
 
