@@ -38,7 +38,12 @@ def lm_learning_table(directory: pathlib.Path) -> str:
 
 def _cell_rows(name: str, result: Result) -> list[list[str]]:
     numbers, said = next(iter(result.sides.values())).measurements, result.configuration
-    words = {"before": "pretrained", "after": "reinforced", "coin": "control: paid by a coin", "from nothing": "control: not pretrained"}
+    words = {
+        "before": "pretrained",
+        "after": "reinforced",
+        "coin": "control: paid by a coin",
+        "from nothing": "control: not pretrained",
+    }
     seconds = {"before": "pretraining_seconds", "after": "reinforcement_seconds"}
     if said["threshold"] is not None:
         words["after"] += f", bar {said['threshold']:g}"
