@@ -138,7 +138,7 @@ LANGUAGE_PRESETS: dict[str, LanguagePreset] = {
         800 * 512,
         dict(num_prompts=64, group_size=8, learning_rate=5e-4, anneal_updates=900.0),
         SMALL_MODEL,
-        dict(num_texts=128, learning_rate=4e-3, answers_only=True),
+        dict(num_texts=128, learning_rate=2e-3, answers_only=True),
         2400 * 128,
     ),
     "countdown": LanguagePreset(
