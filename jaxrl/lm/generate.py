@@ -123,6 +123,15 @@ def next_logits(
       cache: of what stands before them.
       column: where the first of the tokens stands.
 
+    Example:
+      >>> from jaxrl import networks
+      >>> model = networks.Transformer(networks.TransformerConfig(10, 16, num_layers=1, num_heads=2))
+      >>> tokens, start = jnp.ones((3, 4), jnp.int32), jnp.zeros(3, jnp.int32)
+      >>> params = model.init(jax.random.key(0), tokens)
+      >>> logits, cache = next_logits(model, params, tokens, start, model.empty_cache(3, 5), 0)
+      >>> next_logits(model, params, tokens[:, :1], start, cache, 4)[0].shape
+      (3, 10)
+
     Source: our own arrangement.
     """
     features, cache = model.apply(params, tokens, start, cache, column, method="features")

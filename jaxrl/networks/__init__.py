@@ -9,7 +9,8 @@ from jaxrl.networks.positions import LearnedPositions, LinearScaling, Llama3Scal
 from jaxrl.networks.q_network import QNetwork
 from jaxrl.networks.recurrent import Recurrent, make_cell, peek, unroll
 from jaxrl.networks.torsos import MLP, Flatten, MinAtarCNN, NoisyDense, OneHot, scaled_uniform, tanh
-from jaxrl.networks.transformer import Block, Transformer, TransformerConfig
+from jaxrl.networks.transformer import Block, Transformer
+from jaxrl.networks.transformer_config import TransformerConfig
 
 __all__ = [
     "MLP",

@@ -43,8 +43,7 @@ def adamw(learning_rate: jax.Array | float, weight_decay: float = 0.3) -> optax.
       >>> print(updates)
       [-0.05 -0.05]
 
-    Source: Loshchilov & Hutter (2019), Decoupled Weight Decay Regularization, arXiv:1711.05101. Ours: a decay of 0.3,
-    better than none on the texts of countdown.
+    Source: Loshchilov & Hutter (2019), Decoupled Weight Decay Regularization, arXiv:1711.05101. The decay is ours.
     """
     return optax.adamw(learning_rate, weight_decay=weight_decay)
 
