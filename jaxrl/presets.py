@@ -142,11 +142,11 @@ LANGUAGE_PRESETS: dict[str, LanguagePreset] = {
         2400 * 128,
     ),
     "countdown": LanguagePreset(
-        400 * 512,
-        dict(num_prompts=64, group_size=8, learning_rate=3e-4, anneal_updates=420.0, advantage=ops.leave_one_out),
-        dict(width=128, num_layers=3, num_heads=4, mlp_size=384),
-        dict(num_texts=64, learning_rate=2e-3, answers_only=True, optimizer=ops.adamw),
-        15_000 * 64,
+        150 * 256,
+        dict(num_prompts=32, group_size=8, learning_rate=3e-4, anneal_updates=160.0),
+        dict(width=128, num_layers=2, num_heads=4, mlp_size=384),
+        dict(num_texts=32, learning_rate=2e-3, answers_only=True, optimizer=ops.adamw),
+        5000 * 32,
     ),
 }
 """By task: of all learners by reinforcement, and of their pretraining."""

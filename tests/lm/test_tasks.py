@@ -1,6 +1,7 @@
 """Tasks: verifiers against slow parsers of their own, corpora as they say, and splits that never meet."""
 
 import itertools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -34,9 +35,13 @@ def addition_is_right(prompt, completion):
 
 
 def countdown_is_right(prompt, completion):
-    numbers, target = prompt[:3], int(prompt[3:-1])
+    """Needs or none, of which only the last has an operator; then an expression, and the end."""
+    form = re.fullmatch(r"((?:[-0-9]{2},){0,8}[-0-9]{2}[-+*])?(.{5});", completion)
+    if form is None:
+        return False
+    numbers, target, expression = prompt[:3], int(prompt[3:-1]), form[2]
     stack = []
-    for token in completion[:-1]:
+    for token in expression:
         if token.isdigit():
             stack.append(int(token))
         elif token in "+-*" and len(stack) >= 2:
@@ -44,8 +49,8 @@ def countdown_is_right(prompt, completion):
             stack.append({"+": a + b, "-": a - b, "*": a * b}[token])
         else:
             return False
-    used = sorted(token for token in completion if token.isdigit())
-    return completion[-1:] == ";" and used == sorted(numbers) and stack == [target]
+    used = sorted(token for token in expression if token.isdigit())
+    return used == sorted(numbers) and stack == [target]
 
 
 RIGHT = {
@@ -90,7 +95,7 @@ def test_the_verifier_equals_a_parser(name):
     task = TASKS[name]
     rng = np.random.default_rng(0)
     key = jax.random.key(0)
-    asked_ = prompts_of(task, 4000, key if name == "countdown" else jax.random.split(key, 3)[0])
+    asked_ = prompts_of(task, 4000, jax.random.split(key, 3)[0])
     text = corpus(task, 4000)
     random = rng.integers(0, task.tokenizer.vocab_size, (4000, task.sampling.max_new_tokens))
     taught = np.asarray(text.tokens[:, text.prompt_length :])
@@ -158,9 +163,9 @@ def test_the_teacher_of_addition_slips_as_often_as_it_says():
 
 
 def test_expressions_of_countdown_reach_everything_that_can_be_reached():
-    task = lm.tasks.Countdown(4)
+    task = lm.tasks.Countdown(4, slip=0.0)
     text = corpus(task, 20_000, seed=6)
-    lines = [task.tokenizer.decode(row).split("=") for row in np.asarray(text.tokens)]
+    lines = [task.tokenizer.decode(row).rstrip(".").split("=") for row in np.asarray(text.tokens)]
     assert all(countdown_is_right(prompt + "=", answer) for prompt, answer in lines)
     met = {same_question("countdown", prompt) for prompt, _ in lines}
     reachable = set()
@@ -170,6 +175,52 @@ def test_expressions_of_countdown_reach_everything_that_can_be_reached():
                 reachable.add(same_question("countdown", f"{a}{b}{c}{target:+04d}"))
     assert met <= reachable
     assert len(met) / len(reachable) == pytest.approx(7 / 8, abs=0.05)  # the rest is held out
+
+
+def test_the_teacher_of_countdown_stops_at_the_first_need_that_can_be_met():
+    task = lm.tasks.Countdown(slip=0.0)
+    lines = [task.tokenizer.decode(row).rstrip(".").split("=") for row in np.asarray(corpus(task, 2000, seed=8).tokens)]
+    for prompt, answer in lines:
+        thought, expression = answer[:-6], answer[-6:-1]
+        numbers, size = [int(digit) for digit in prompt[:3]], abs(int(prompt[3:]))
+        written, last = [thought[i : i + 2] for i in range(0, len(thought), 3)], thought[-1]
+        needs = [n for x in numbers[::-1] for n in (abs(size - x), size + x, size // x if size % x == 0 else 100)]
+        assert written == ["--" if need > 99 else f"{need:02d}" for need in needs[: len(written)]]
+        place = (len(written) - 1) // 3
+        a, b = numbers[: 2 - place] + numbers[3 - place :]
+        # The need is met by the pair, and the answer makes it so.
+        assert {"+": a + b, "-": abs(a - b), "*": a * b}[last] == needs[len(written) - 1]
+        assert re.search(f"({a}{b}|{b}{a})" + re.escape(last), expression)
+        assert countdown_is_right(prompt + "=", expression + ";")
+        for earlier, need in enumerate(needs[: len(written) - 1]):
+            place = earlier // 3
+            pair, left_out = numbers[: 2 - place] + numbers[3 - place :], numbers[2 - place]
+            assert not can_be_met(pair, left_out, need, int(prompt[3:])), (prompt, thought)
+
+
+def test_the_teacher_of_countdown_slips_as_often_as_it_says():
+    patient, slipping = (
+        [task.tokenizer.decode(row).rstrip(".").split("=") for row in np.asarray(corpus(task, 20_000, seed=9).tokens)]
+        for task in (lm.tasks.Countdown(slip=0.0), lm.tasks.Countdown(slip=0.1))
+    )
+    misses = slips = 0
+    for (prompt, right), (same, answer) in zip(patient, slipping, strict=True):
+        assert prompt == same
+        needs = (len(answer) - 6) // 3
+        slipped = len(answer) < len(right)
+        misses += needs - (not slipped)  # needs that could not be met and came up
+        slips += slipped
+        assert answer[: 3 * needs - 1] == right[: 3 * needs - 1]
+        assert answer[3 * needs - 1] == "+" if slipped else answer == right
+    assert slips / misses == pytest.approx(0.1, abs=0.005)
+
+
+def can_be_met(pair, left_out, need, target):
+    """Whether a first step of a pair comes to a need, up to its sign, and a second one with the rest to the target."""
+    rules = (int.__add__, int.__sub__, int.__mul__)
+    orders = list(itertools.permutations(pair))
+    made = {rule(a, b) for rule in rules for a, b in orders if abs(rule(a, b)) == need}
+    return any(rule(*both) == target for x in made for rule in rules for both in ((x, left_out), (left_out, x)))
 
 
 def test_numbers_that_are_equal_are_used_once_each():
