@@ -49,7 +49,7 @@ def _fit_language(setup: language.Setup, fit_arguments: dict[str, Any]) -> None:
         num_updates = updates_of(setup.pretraining, options.pretraining_texts)
         every = math.ceil(num_updates / 10)
         arguments = {"num_updates": num_updates, "evaluate_every": every, "save_every": every, "out": before}
-        key = jax.random.fold_in(key_of(options.seed or 0), 1)  # another one than of the run behind it
+        key = jax.random.fold_in(key_of(options.seed or 0), 2**31)  # small numbers are keys of the run behind it
         arguments |= {"key": key, "directory": before, "loggers": [ProgressLogger()]}
         result = _fit(setup.pretraining, f"pretraining for {setup.title}", **arguments)
         if result.interrupted:

@@ -138,7 +138,7 @@ def family_of(config: TransformerConfig) -> str:
         family = "gpt2"
     else:
         family = "qwen3" if config.qk_norm else "qwen2" if config.qkv_bias and not config.out_bias else "llama"
-    if from_hf(to_hf(config, family)) != _explicit(config):
+    if config.activation not in ACTIVATIONS.values() or from_hf(to_hf(config, family)) != _explicit(config):
         raise ValueError("model: no supported architecture has this shape; see networks.TransformerConfig")
     return family
 

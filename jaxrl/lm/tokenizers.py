@@ -79,8 +79,8 @@ class Characters:
         return [self.alphabet.index(character) for character in text]
 
     def decode(self, tokens: Iterable[int]) -> str:
-        """Text of tokens, the end included."""
-        return "".join(self.alphabet[token] for token in tokens)
+        """Text of tokens, the end included; those that a model has to spare say nothing."""
+        return "".join(self.alphabet[token] for token in tokens if token < len(self.alphabet))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -221,8 +221,9 @@ def test_nothing_is_half_written(tmp_path, monkeypatch):
         hf_save.save(tmp_path / "there", model, params)
 
 
-def test_shapes_without_an_architecture_are_refused(tmp_path):
-    config = dataclasses.replace(hf.load(GOLDEN / "llama")[0].config, rotary=None)
+@pytest.mark.parametrize("change", [{"rotary": None}, {"activation": jnp.tanh}])
+def test_shapes_without_an_architecture_are_refused(tmp_path, change):
+    config = dataclasses.replace(hf.load(GOLDEN / "llama")[0].config, **change)
     with pytest.raises(ValueError, match=r"rotary positions|no supported architecture"):
         hf_save.save(tmp_path / "new", networks.Transformer(config), None)
 

@@ -36,7 +36,7 @@ def addition_is_right(prompt, completion):
 
 def countdown_is_right(prompt, completion):
     """Needs or none, of which only the last has an operator; then an expression, and the end."""
-    form = re.fullmatch(r"((?:[-0-9]{2},){0,8}[-0-9]{2}[-+*])?(.{5});", completion)
+    form = re.fullmatch(r"((?:(?:\d\d|--),){0,8}(?:\d\d|--)[-+*])?(.{5});", completion)
     if form is None:
         return False
     numbers, target, expression = prompt[:3], int(prompt[3:-1]), form[2]
@@ -212,7 +212,45 @@ def test_the_teacher_of_countdown_slips_as_often_as_it_says():
         slips += slipped
         assert answer[: 3 * needs - 1] == right[: 3 * needs - 1]
         assert answer[3 * needs - 1] == "+" if slipped else answer == right
+        if slipped and not countdown_is_right(prompt + "=", answer):
+            assert answer[-4:] == f"+{right_out(prompt, needs)}+;"
     assert slips / misses == pytest.approx(0.1, abs=0.005)
+
+
+def right_out(prompt, needs):
+    """The number that the last of so many needs leaves out."""
+    return prompt[2 - (needs - 1) // 3]
+
+
+@pytest.mark.parametrize(
+    ("answer", "right"),
+    [
+        ("37*2*;", True),
+        ("40,44,21*37*2*;", True),
+        ("--,--,21*37*2*;", True),
+        ("99*37*2*;", True),  # what a need says is not judged
+        ("-4,44,21*37*2*;", False),
+        ("4-,44,21*37*2*;", False),
+        ("40,44,21,37*2*;", False),
+        ("40+44,21*37*2*;", False),
+        ("40,4,21*37*2*;", False),
+        ("40,44,2137*2*;", False),
+        ("40,44;21*37*2*;", False),
+        ("00," * 8 + "21*37*2*;", True),
+        ("00," * 9 + "21*37*2*;", False),
+        ("21*37*2*", False),
+        ("21*37+2*;", False),
+    ],
+)
+def test_a_search_has_needs_and_nothing_else(answer, right):
+    task = TASKS["countdown"]
+    tokens = jnp.array([task.tokenizer.encode(answer)])
+    prompts = lm.Prompts(
+        jnp.zeros((1, 8), jnp.int32), jnp.zeros(1, jnp.int32), (jnp.array([[3, 7, 2]]), jnp.array([42]))
+    )
+    drawn = lm.Completions(tokens, jnp.zeros(tokens.shape), jnp.ones(tokens.shape, bool))
+    assert bool(task.verify(prompts, drawn)[0]) == right
+    assert countdown_is_right("372+042=", answer) == right
 
 
 def can_be_met(pair, left_out, need, target):

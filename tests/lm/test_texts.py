@@ -35,6 +35,10 @@ def test_a_character_without_a_token_is_named():
         lm.Characters(".ab;").encode("axb")
 
 
+def test_tokens_that_a_model_has_to_spare_say_nothing():
+    assert lm.Characters(".ab;").decode([1, 9, 2, 3]) == "ab;"
+
+
 def test_windows_of_a_text_are_pieces_of_it(tmp_path):
     path = tmp_path / "text.txt"
     path.write_text("the quick brown fox jumps over the lazy dog")

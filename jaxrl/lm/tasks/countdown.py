@@ -51,8 +51,8 @@ class Countdown:
     expression.
 
     The teacher of the corpus always searches, and stops at the first need that can be met. At each one before, it slips
-    with probability `slip`: it takes the need for met by `+`, and comes most often to another number than asked for.
-    Whoever is rewarded for right expressions searches more patiently than the teacher.
+    with probability `slip`: it takes the need for met by `+`, and writes down the sum of all three, or what else begins
+    with that sum and is right. Whoever is rewarded for right expressions searches more patiently than the teacher.
 
     Args:
       largest: numbers are from 1 to it, 9 at most.
@@ -166,14 +166,17 @@ def _search(numbers: jax.Array, target: jax.Array, slips: jax.Array) -> tuple[ja
 
 
 def _thought(completions: Completions) -> jax.Array:
-    """Whether what stands before the last six tokens are needs, the last with an operator, `[B]`."""
+    """Whether what stands before the last six tokens are needs, nine at most, the last with an operator, `[B]`."""
     tokens, length = completions.tokens, completions.lengths[:, None] - LENGTH - 1
     column = jnp.arange(tokens.shape[1])[None]
-    digit = ((tokens >= ZERO) & (tokens < ADD)) | (tokens == SUBTRACT)
+    digit, dash = (tokens >= ZERO) & (tokens < ADD), tokens == SUBTRACT
     operator = (tokens >= ADD) & (tokens <= MULTIPLY)
     mark = jnp.where(column == length - 1, operator, tokens == NEXT)
-    needs = (jnp.where(column % NEED == NEED - 1, mark, digit) | (column >= length)).all(axis=1)
-    return needs & (length[:, 0] >= 0) & (length[:, 0] % NEED == 0)
+    same = jnp.roll(dash, -1, axis=1) == dash  # both of a need's characters are digits, or both are dashes
+    number = (digit | dash) & (same | (column % NEED == 1))
+    needs = (jnp.where(column % NEED == NEED - 1, mark, number) | (column >= length)).all(axis=1)
+    length = length[:, 0]
+    return needs & (length >= 0) & (length <= NEEDS * NEED) & (length % NEED == 0)
 
 
 def evaluate(expression: jax.Array, numbers: jax.Array) -> tuple[jax.Array, jax.Array]:
