@@ -61,7 +61,7 @@ class Countdown:
     Example:
       >>> task = Countdown()
       >>> task.tokenizer.decode(task.prompts(jax.random.key(0), 1).tokens[0])
-      '735+015='
+      '497+091='
 
     Source: after Gandhi et al. (2024), Stream of Search, arXiv:2404.03683, with three numbers.
     """
