@@ -39,6 +39,11 @@ class Completions:
         last = jnp.take_along_axis(self.tokens, self.lengths[:, None] - 1, axis=1)[:, 0]
         return sampling.stops(last)
 
+    def last(self, count: int) -> jax.Array:
+        """The last `count` tokens that count `[B, count]`; shorter completions repeat their first one."""
+        columns = self.lengths[:, None] - jnp.arange(count, 0, -1)[None]
+        return jnp.take_along_axis(self.tokens, jnp.maximum(columns, 0), axis=1)
+
     def equal(self, tokens: jax.Array) -> jax.Array:
         """Whether they are exactly `tokens [B, K]`, which end where -1 begins, bool `[B]`; K need not be T."""
         longest = max(tokens.shape[1], self.tokens.shape[1])

@@ -186,16 +186,13 @@ def test_the_teacher_of_countdown_stops_at_the_first_need_that_can_be_met():
         written, last = [thought[i : i + 2] for i in range(0, len(thought), 3)], thought[-1]
         needs = [n for x in numbers[::-1] for n in (abs(size - x), size + x, size // x if size % x == 0 else 100)]
         assert written == ["--" if need > 99 else f"{need:02d}" for need in needs[: len(written)]]
-        place = (len(written) - 1) // 3
-        a, b = numbers[: 2 - place] + numbers[3 - place :]
+        (a, b), _ = parted(numbers, len(written) - 1)
         # The need is met by the pair, and the answer makes it so.
         assert {"+": a + b, "-": abs(a - b), "*": a * b}[last] == needs[len(written) - 1]
         assert re.search(f"({a}{b}|{b}{a})" + re.escape(last), expression)
         assert countdown_is_right(prompt + "=", expression + ";")
         for earlier, need in enumerate(needs[: len(written) - 1]):
-            place = earlier // 3
-            pair, left_out = numbers[: 2 - place] + numbers[3 - place :], numbers[2 - place]
-            assert not can_be_met(pair, left_out, need, int(prompt[3:])), (prompt, thought)
+            assert not can_be_met(*parted(numbers, earlier), need, int(prompt[3:])), (prompt, thought)
 
 
 def test_the_teacher_of_countdown_slips_as_often_as_it_says():
@@ -213,13 +210,14 @@ def test_the_teacher_of_countdown_slips_as_often_as_it_says():
         assert answer[: 3 * needs - 1] == right[: 3 * needs - 1]
         assert answer[3 * needs - 1] == "+" if slipped else answer == right
         if slipped and not countdown_is_right(prompt + "=", answer):
-            assert answer[-4:] == f"+{right_out(prompt, needs)}+;"
+            assert answer[-4:] == f"+{parted(prompt[:3], needs - 1)[1]}+;"
     assert slips / misses == pytest.approx(0.1, abs=0.005)
 
 
-def right_out(prompt, needs):
-    """The number that the last of so many needs leaves out."""
-    return prompt[2 - (needs - 1) // 3]
+def parted(numbers, need):
+    """The two numbers that a need is of, the first one being 0, and the one that is left out."""
+    place = 2 - need // 3
+    return numbers[:place] + numbers[place + 1 :], numbers[place]
 
 
 @pytest.mark.parametrize(

@@ -109,8 +109,7 @@ class Countdown:
 
     def conclusion(self, completions: Completions) -> jax.Array:
         """The last six tokens, the expression and the end `[B, 6]`."""
-        columns = completions.lengths[:, None] - jnp.arange(LENGTH + 1, 0, -1)[None]
-        return jnp.take_along_axis(completions.tokens, jnp.maximum(columns, 0), axis=1)
+        return completions.last(LENGTH + 1)
 
     def corpus(self, key: jax.Array, num_texts: int) -> Text:
         """Texts `[B, 41]` of prompts with the teacher's search and expression. The key is consumed."""

@@ -74,8 +74,7 @@ class Parity:
 
     def conclusion(self, completions: Completions) -> jax.Array:
         """The last two tokens, the answer and the end `[B, 2]`."""
-        columns = completions.lengths[:, None] - jnp.array([[2, 1]])
-        return jnp.take_along_axis(completions.tokens, jnp.maximum(columns, 0), axis=1)
+        return completions.last(2)
 
     def corpus(self, key: jax.Array, num_texts: int) -> Text:
         """Texts `[B, 2 d + 3]` of prompts with long or short answers. The key is consumed."""
