@@ -124,26 +124,24 @@ PRESETS: dict[tuple[str, str], Preset] = {
 }
 
 
-SMALL_MODEL: dict[str, Any] = dict(width=96, num_layers=2, num_heads=4, mlp_size=256)
-
 LANGUAGE_PRESETS: dict[str, LanguagePreset] = {
     "parity": LanguagePreset(
         250 * 128,
         dict(num_prompts=16, group_size=8, learning_rate=5e-4, anneal_updates=400.0),
-        SMALL_MODEL,
+        dict(width=64, num_layers=2, num_heads=4, mlp_size=192),
         dict(num_texts=64, learning_rate=2e-3, answers_only=True),
         1000 * 64,
     ),
     "addition": LanguagePreset(
         800 * 512,
         dict(num_prompts=64, group_size=8, learning_rate=5e-4, anneal_updates=900.0),
-        SMALL_MODEL,
+        dict(width=96, num_layers=2, num_heads=4, mlp_size=256),
         dict(num_texts=128, learning_rate=2e-3, answers_only=True),
         2400 * 128,
     ),
     "countdown": LanguagePreset(
         150 * 256,
-        dict(num_prompts=32, group_size=8, learning_rate=3e-4, anneal_updates=160.0),
+        dict(num_prompts=32, group_size=8, learning_rate=2e-4, anneal_updates=160.0),
         dict(width=128, num_layers=2, num_heads=4, mlp_size=384),
         dict(num_texts=32, learning_rate=2e-3, answers_only=True, optimizer=ops.adamw),
         5000 * 32,

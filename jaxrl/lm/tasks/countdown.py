@@ -67,7 +67,7 @@ class Countdown:
     """
 
     largest: int = static(9, low=1, high=9)
-    slip: float = leaf(0.1, low=0, high=1)
+    slip: float = leaf(0.08, low=0, high=1)
 
     @property
     def tokenizer(self) -> Characters:
