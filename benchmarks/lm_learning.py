@@ -159,7 +159,8 @@ def judge(learner: Any, state: Any, key: jax.Array, num_prompts: int, when: str)
     """pass@1, pass@16, majority@16 and length of sampled completions, and pass@1 of the likeliest ones."""
     sampled = jaxrl.evaluate_task(learner, state, key, num_prompts, NUM_SAMPLES)
     greedy = jaxrl.evaluate_task(learner, state, key, num_prompts, 1, learner.task.sampling.replace(top_k=1))
-    means = {name: mean for name, (mean, _) in sampled.summary().items()} | {"greedy": float(greedy.pass_at(1).mean())}
+    means = {name: found.mean for name, found in sampled.summary().items()}
+    means |= {"greedy": float(greedy.pass_at(1).mean())}
     return {f"{when} {name}": mean for name, mean in means.items()}
 
 

@@ -1,6 +1,7 @@
 """The command line of language models: from nothing to an evaluation, a model of one's own, and bad input."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -47,6 +48,8 @@ def test_evaluate_says_pass_at_k(run_directory: Path, capsys: pytest.CaptureFixt
     output = capsys.readouterr().out
     for word in ("pass@1", "pass@4", "majority@4", "length", "95 % intervals"):
         assert word in output
+    found = re.findall(r"@\d [\d.]+ \[([\d.]+), ([\d.]+)\]", output)
+    assert len(found) == 3 and all(float(low) < float(high) for low, high in found)  # though all of them be wrong
 
 
 def test_generate_goes_on_with_a_prompt(run_directory: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -88,8 +88,12 @@ def _evaluate_language(directory: Path, arguments: list[str]) -> None:
             answers = engine.evaluate_task(algorithm, one, seed_key, num_prompts, options.samples)
         except RewardError as error:
             refuse(error, code=1)
-        words = (f"{name} {mean:.3f} ± {half:.3f}" for name, (mean, half) in answers.summary().items())
-        print(f"seed {index}: {', '.join(words)} ({num_prompts} prompts; ± are 95 % intervals)")
+        words = (f"{name} {_estimated(*estimate)}" for name, estimate in answers.summary().items())
+        print(f"seed {index}: {', '.join(words)} ({num_prompts} prompts; in brackets 95 % intervals)")
+
+
+def _estimated(mean: float, low: float, high: float) -> str:
+    return f"{mean:.3f}" if math.isnan(low) else f"{mean:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def _seeds(state: Any, alive: Any) -> dict[int, Any]:

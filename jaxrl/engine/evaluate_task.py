@@ -2,7 +2,7 @@
 
 import functools
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.struct
 import jax
@@ -10,6 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl import lm, ops
+
+Z = 1.96
+
+
+class Estimate(NamedTuple):
+    """A mean over prompts, and its 95 % interval; NaN where values that never differ tell nothing of one."""
+
+    mean: float
+    low: float
+    high: float
 
 
 @flax.struct.dataclass
@@ -21,27 +31,60 @@ class TaskEvaluation:
     lengths: jax.Array
     """int32 `[P, K]`, tokens with the stop token."""
     agreed: jax.Array
-    """float32 `[P]`, reward of a completion that says what most of the K say; 1 is right."""
+    """float32 `[P]`, the best reward of the completions that say what most of the K say; 1 is right."""
 
     def pass_at(self, k: int) -> jax.Array:
         """Probability `[P]` that one of k completions is right, estimated without bias from all K."""
         return ops.pass_at_k((self.reward == 1.0).sum(axis=1), self.reward.shape[1], k)
 
-    def summary(self) -> dict[str, tuple[float, float]]:
-        """Means over prompts, each with half the width of its 95 % interval, by name."""
+    def summary(self) -> dict[str, Estimate]:
+        """Means over prompts with their intervals, by name."""
         num_samples = self.reward.shape[1]
-        rows = {"pass@1": self.pass_at(1)}
+        shares = {"pass@1": self.pass_at(1)}
         if num_samples > 1:
             majority = (self.agreed == 1.0).astype(jnp.float32)
-            rows |= {f"pass@{num_samples}": self.pass_at(num_samples), f"majority@{num_samples}": majority}
-        rows |= {"reward": self.reward.mean(axis=1), "length": self.lengths.mean(axis=1)}
-        return {name: _interval(np.asarray(values, np.float64)) for name, values in rows.items()}
+            shares |= {f"pass@{num_samples}": self.pass_at(num_samples), f"majority@{num_samples}": majority}
+        means = {"reward": self.reward.mean(axis=1), "length": self.lengths.mean(axis=1)}
+        found = {name: share_interval(np.asarray(values, np.float64)) for name, values in shares.items()}
+        return found | {name: mean_interval(np.asarray(values, np.float64)) for name, values in means.items()}
 
 
-def _interval(values: np.ndarray) -> tuple[float, float]:
-    """Mean, and 1.96 standard errors."""
-    deviation = values.std(ddof=1) if len(values) > 1 else math.nan
-    return float(values.mean()), float(1.96 * deviation / math.sqrt(len(values)))
+def share_interval(values: np.ndarray) -> Estimate:
+    """Mean of numbers in [0, 1], one a prompt, and Wilson's interval of as many prompts as they are worth.
+
+    With m the mean and v the variance of P values, they are worth P (P m (1-m) + 1) / (P v + 1) of zeros and ones: of
+    zeros and ones exactly P, and of shares of several completions more, the less the prompts differ. Where all values
+    are 1, the interval is P / (P + 3.84) to 1.
+
+    Args:
+      values: float `[P]`; prompts are independent, completions of one prompt are not.
+
+    Example:
+      >>> [round(x, 3) for x in share_interval(np.ones(256))]
+      [1.0, 0.985, 1.0]
+
+    Source: Wilson (1927), Probable Inference, the Law of Succession, and Statistical Inference, Journal of the American
+    Statistical Association 22; with an effective sample size as compared by Franco et al. (2019), Comparative Study of
+    Confidence Intervals for Proportions in Complex Sample Surveys. Deviation: the two ones above, by which prompts that
+    happen to be alike are not worth more than they show.
+    """
+    count, mean = len(values), float(values.mean())
+    spread = count * mean * (1 - mean)
+    worth = count * (spread + 1) / (count * float(values.var()) + 1)
+    middle = (worth * mean + Z**2 / 2) / (worth + Z**2)
+    half = Z * math.sqrt(worth * mean * (1 - mean) + Z**2 / 4) / (worth + Z**2)
+    return Estimate(mean, max(middle - half, 0.0), min(middle + half, 1.0))
+
+
+def mean_interval(values: np.ndarray) -> Estimate:
+    """Mean of any numbers, one a prompt, and 1.96 standard errors to both sides.
+
+    Args:
+      values: float `[P]`.
+    """
+    mean = float(values.mean())
+    half = Z * values.std(ddof=1) / math.sqrt(len(values)) if values.min() < values.max() else math.nan
+    return Estimate(mean, float(mean - half), float(mean + half))
 
 
 def evaluate_task(
@@ -76,7 +119,8 @@ def evaluate_task(
       (8, 4)
 
     Source: Chen et al. (2021), Evaluating Large Language Models Trained on Code, arXiv:2107.03374, for pass@k; Wang et
-    al. (2023), Self-Consistency Improves Chain of Thought Reasoning, arXiv:2203.11171, for the majority.
+    al. (2023), Self-Consistency Improves Chain of Thought Reasoning, arXiv:2203.11171, for the majority. A majority's
+    conclusion is right if the verifier finds one of the completions that come to it right.
     """
     prompts, completions = draw(algorithm, state, key, num_prompts, num_samples, sampling)
     return judged(algorithm.task, prompts, completions, num_samples)
@@ -100,7 +144,9 @@ def judged(task: Any, prompts: lm.Prompts, completions: lm.Completions, num_samp
     """The evaluation of completions `[P K, ...]`."""
     reward = jnp.asarray(lm.tasks.rewards_of(task, prompts, completions)).reshape(-1, num_samples)
     said = task.conclusion(completions).reshape(*reward.shape, -1)
-    agreeing = (said[:, :, None] == said[:, None]).all(axis=-1).sum(axis=-1)
-    first = jnp.argmax(agreeing, axis=1)[:, None]
-    agreed = jnp.take_along_axis(reward, first, axis=1)[:, 0]
+    alike = (said[:, :, None] == said[:, None]).all(axis=-1)
+    first = jnp.argmax(alike.sum(axis=-1), axis=1)  # of a draw, the conclusion that was said first
+    majority = jnp.take_along_axis(alike, first[:, None, None], axis=1)[:, 0]
+    # Whether a conclusion is right does not hang on what one completion says before it.
+    agreed = jnp.where(majority, reward, -jnp.inf).max(axis=1)
     return TaskEvaluation(reward, completions.lengths.reshape(reward.shape), agreed)

@@ -9,6 +9,7 @@ import pytest
 
 import jaxrl
 from jaxrl import lm, networks
+from jaxrl.engine.evaluate_task import judged, mean_interval, share_interval
 
 
 def write_lines(path, rows):
@@ -232,13 +233,42 @@ def test_an_evaluation_counts_what_the_verifier_says():
     np.testing.assert_allclose(answers.pass_at(4), right.max(1), atol=1e-6)
     summary = answers.summary()
     assert summary["pass@1"][0] == pytest.approx(right.mean())
-    assert summary["pass@1"][1] == pytest.approx(1.96 * right.mean(1).std(ddof=1) / 4)
-    assert {"pass@4", "majority@4", "length"} <= summary.keys()
+    lengths = np.asarray(answers.lengths).mean(1)
+    half = 1.96 * lengths.std(ddof=1) / 4
+    assert summary["length"] == pytest.approx((lengths.mean(), lengths.mean() - half, lengths.mean() + half))
+    assert {"pass@4", "majority@4", "reward"} <= summary.keys()
+
+
+def test_an_interval_of_zeros_and_ones_is_wilsons():
+    # 4 of 8, z² = 3.8416: 0.5 ± 1.96 √(8/4 + 0.9604) / 11.8416 = 0.5 ± 0.28479.
+    found = share_interval(np.repeat([0.0, 1.0], 4))
+    assert found == pytest.approx((0.5, 0.21521, 0.78479), abs=1e-5)
+    # 256 of 256: (256 + 1.9208 - 1.9208) / 259.8416 = 0.98522 to 1; and the other way round.
+    assert share_interval(np.ones(256)) == pytest.approx((1.0, 0.98522, 1.0), abs=1e-5)
+    assert share_interval(np.zeros(256)) == pytest.approx((0.0, 0.0, 0.01478), abs=1e-5)
+    assert share_interval(np.ones(1)) == pytest.approx((1.0, 1 / 4.8416, 1.0), abs=1e-5)
+
+
+def test_an_interval_of_shares_counts_prompts_and_not_completions():
+    # Sixteen equal shares of 1/2: P v = 0, so they are worth 16 (16/4 + 1) / 1 = 80: 0.5 ± 1.96 √(20.9604) / 83.8416.
+    assert share_interval(np.full(16, 0.5)) == pytest.approx((0.5, 0.39297, 0.60703), abs=1e-5)
+    assert mean_interval(np.array([1.0, 3.0])) == pytest.approx((2.0, 0.04, 3.96))  # 1.96 √2 / √2
+    assert np.isnan(mean_interval(np.ones(4)).low) and mean_interval(np.ones(4)).mean == 1.0
+
+
+@pytest.mark.parametrize(("num_samples", "right", "lost"), [(1, 0.99, 0.0), (16, 0.99, 0.01), (16, 0.6, 0.0)])
+def test_an_interval_holds_what_it_should(num_samples, right, lost):
+    # Of 64 prompts a share is never answered; Wald's interval of the first case holds the mean in 47 % of all trials.
+    generator = np.random.default_rng(0)
+    chances = right * (generator.random((1000, 64)) >= lost)
+    shares = generator.binomial(num_samples, chances) / num_samples
+    found = np.array([share_interval(row) for row in shares])
+    mean = right * (1 - lost)
+    assert ((found[:, 1] <= mean) & (mean <= found[:, 2])).mean() >= 0.93
+    assert np.all((found[:, 1] <= found[:, 0]) & (found[:, 0] <= found[:, 2]))
 
 
 def test_the_majority_is_of_what_completions_conclude():
-    from jaxrl.engine.evaluate_task import judged
-
     task = lm.tasks.Parity(2)
     prompts = lm.Prompts(jnp.array([[1, 1, 3]] * 3), jnp.zeros(3, jnp.int32), jnp.zeros(3, jnp.int32))
     rows = [[4, 6, 0, 0], [1, 2, 4, 6], [5, 6, 0, 0]]  # E; and 01E; agree, O; does not
@@ -248,3 +278,12 @@ def test_the_majority_is_of_what_completions_conclude():
     assert result.reward.tolist() == [[1.0, 1.0, 0.0]] and result.agreed.tolist() == [1.0]
     swapped = judged(task, prompts, jax.tree.map(lambda x: x[jnp.array([2, 2, 0])], completions), 3)
     assert swapped.agreed.tolist() == [0.0]
+
+
+def test_a_majority_is_right_whatever_its_first_completion_says_before():
+    task = lm.tasks.Parity(2)
+    prompts = lm.Prompts(jnp.array([[1, 1, 3]] * 3), jnp.zeros(3, jnp.int32), jnp.zeros(3, jnp.int32))
+    rows = [[1, 4, 6, 0], [4, 6, 0, 0], [5, 6, 0, 0]]  # 0E; has one bit of two and earns nothing, E; is right
+    mask = jnp.array([[True, True, True, False], [True, True, False, False], [True, True, False, False]])
+    result = judged(task, prompts, lm.Completions(jnp.array(rows), jnp.zeros((3, 4)), mask), 3)
+    assert result.reward.tolist() == [[0.0, 1.0, 0.0]] and result.agreed.tolist() == [1.0]
