@@ -1,9 +1,11 @@
 """The tables of language models, from their results."""
 
 import pathlib
+from collections.abc import Sequence
 
 from benchmarks import results
 from benchmarks.lm_learning import CELLS
+from benchmarks.lm_vs_peers import BARS
 from benchmarks.rendering import device_lines, library, render, spread, with_notes
 from benchmarks.results import Result, quartiles
 from benchmarks.workers.lm_tasks import TASKS
@@ -15,23 +17,35 @@ KINDS = {
 }
 
 
+def _verdict(value: float, bar: float | None, unit: str = "") -> str:
+    """A bar, and whether a number reaches it."""
+    return "–" if bar is None else f"≥ {bar:g}{unit}, {'reached' if value >= bar else 'missed'}"
+
+
+def _range(values: Sequence[float], form: str) -> str:
+    """Median, lowest and highest: quartiles of three seeds would hide one that is lost."""
+    form = f"z{form}"
+    return f"{quartiles(values)[1]:{form}} [{min(values):{form}}, {max(values):{form}}]"
+
+
 def lm_learning_table(directory: pathlib.Path) -> str:
     """What reinforcement adds to pretraining, and the controls."""
-    header = ("task", "", "pass@1", "greedy", "pass@16", "tokens", "seconds a seed", "command")
+    header = ("task", "", "pass@1", "bar", "greedy", "pass@16", "tokens", "s a seed", "s in all", "command")
     rows, measured = [], []
     for name in CELLS:
         result = results.load(f"lm_learning_{name}", directory)
         if result is None:
             command = f"`python -m benchmarks.lm_learning --cells {name}`"
-            rows.append([name, "not measured", *["–"] * 5, command])
+            rows.append([name, "not measured", *["–"] * 7, command])
             continue
         measured.append(result)
         rows += _cell_rows(name, result)
     note = (
-        "Median [quartiles] over seeds. Held-out prompts, answered sixteen times each at temperature 1, before and "
-        "after reinforcement (GRPO's family, by the verifier's reward); greedy: the likeliest answer. Seconds: of the "
-        "stage on this machine, compilation included in the first seed's. Controls: the same with a coin as judge, "
-        "and without pretraining."
+        "Median [lowest, highest] over seeds. Held-out prompts, answered sixteen times each at temperature 1, before "
+        "and after reinforcement (GRPO's family, by the verifier's reward); greedy: the likeliest answer. Bar: of the "
+        "median; chance: of a guess. Seconds, on this machine: of the stage, compilation included in the first seed's, "
+        "and of all seeds together, with compilation and judging, without controls. Controls: the same with a coin as "
+        "judge, and without pretraining."
     )
     return with_notes(render(header, rows), *([note] if measured else []), *device_lines(measured))
 
@@ -44,31 +58,33 @@ def _cell_rows(name: str, result: Result) -> list[list[str]]:
         "coin": "control: paid by a coin",
         "from nothing": "control: not pretrained",
     }
+    chance = "–" if CELLS[name].chance is None else f"chance: {CELLS[name].chance:g}"
     seconds = {"before": "pretraining_seconds", "after": "reinforcement_seconds"}
-    if said["threshold"] is not None:
-        words["after"] += f", bar {said['threshold']:g}"
     rows = []
     for when, word in words.items():
         if f"{when} pass@1" not in numbers:
             continue
-        scores = [spread(numbers[f"{when} {score}"], ".3f") for score in ("pass@1", "greedy", "pass@16")]
-        taken = spread(numbers[seconds[when]], ".0f") if when in seconds else "–"
+        first, *others = (_range(numbers[f"{when} {score}"], ".3f") for score in ("pass@1", "greedy", "pass@16"))
+        bar = _verdict(quartiles(numbers["after pass@1"])[1], said["threshold"]) if when == "after" else chance
+        taken = _range(numbers[seconds[when]], ".0f") if when in seconds else "–"
+        together = f"{numbers['seconds'][0]:.0f}" if when == "after" else "–"
         what = f"{name}, {said['parameters']:,} parameters" if when == "before" else ""
-        length = spread(numbers[f"{when} length"], ".1f")
-        rows.append([what, word, *scores, length, taken, f"`{result.command}`" if when == "before" else ""])
+        length = _range(numbers[f"{when} length"], ".1f")
+        command = f"`{result.command}`" if when == "before" else ""
+        rows.append([what, word, first, bar, *others, length, taken, together, command])
     return rows
 
 
 def lm_vs_peers_table(directory: pathlib.Path) -> str:
     """Speed next to PyTorch, task by task."""
-    header = ("task", "library", "tokens/s", "jaxrl is faster by", "peak memory, GiB", "command")
+    header = ("task", "library", "tokens/s", "jaxrl is faster by", "bar", "peak memory, GiB", "command")
     rows, measured = [], []
     for name, task in TASKS.items():
         what = KINDS[name].format(**vars(task))
         result = results.load(f"lm_vs_peers_{name}", directory)
         if result is None:
             command = f"`python -m benchmarks.lm_vs_peers --tasks {name}`"
-            rows.append([what, "not measured", "–", "–", "–", command])
+            rows.append([what, "not measured", *["–"] * 4, command])
             continue
         measured.append(result)
         ours = result.sides["jaxrl"].measurements["tokens_per_second"]
@@ -83,6 +99,7 @@ def lm_vs_peers_table(directory: pathlib.Path) -> str:
                     named,
                     spread(rates, ",.0f"),
                     "1" if side == "jaxrl" else f"{ratio:.2f}×",
+                    "–" if side == "jaxrl" else _verdict(ratio, BARS[name], "×"),
                     f"{facts.measurements['peak_gib'][0]:.2f}",
                     f"`{result.command}`",
                 ]
@@ -90,8 +107,9 @@ def lm_vs_peers_table(directory: pathlib.Path) -> str:
     note = (
         "Median [quartiles] of paired repetitions, A B A B, of warm processes with two threads each, in float32: the "
         "same model of 0.87 million parameters in the shape of Qwen2, random, Adam, one gradient step a batch, no "
-        "divergence from a reference, rewards of one line. TRL also goes through texts and calls Python for rewards, "
-        "as it does for its users. Tokens: drawn at most, or predicted."
+        "divergence from a reference, rewards of one line. PyTorch runs eagerly, as transformers and TRL do by "
+        "default; TRL also goes through texts and calls Python for rewards, as it does for its users. Tokens: drawn at "
+        "most, or predicted."
     )
     return with_notes(render(header, rows), *([note] if measured else []), *device_lines(measured))
 

@@ -1,7 +1,7 @@
 """Does reinforcement make a language model better than what it was pretrained on, and how fast, from nothing?
 
-Each seed of a cell trains a small transformer on a task's texts and then by verified rewards; held-out prompts are
-answered before and after. The controls are the same with rewards of a coin, and without pretraining.
+Each seed of a cell trains a small transformer on a task's texts and then by verified rewards; the same held-out prompts
+are answered before and after. The controls are the same with rewards of a coin, and without pretraining.
 """
 
 import dataclasses
@@ -35,14 +35,16 @@ class Cell:
     """Of the task."""
     threshold: float | None = None
     """What the median seed's pass@1 should reach; None: there is no bar."""
+    chance: float | None = None
+    """pass@1 of a guess; None: next to nothing."""
     controls: bool = False
     """Whether the controls belong to the cell."""
 
 
 CELLS = {
-    "parity-16": Cell("parity", {"num_bits": 16}, 0.99, controls=True),
-    "parity-32": Cell("parity", {"num_bits": 32}),
-    "parity-64": Cell("parity", {"num_bits": 64}),
+    "parity-16": Cell("parity", {"num_bits": 16}, 0.99, chance=0.5, controls=True),
+    "parity-32": Cell("parity", {"num_bits": 32}, chance=0.5),
+    "parity-64": Cell("parity", {"num_bits": 64}, chance=0.5),
     "addition": Cell("addition", {}, 0.97),
     "countdown": Cell("countdown", {}, 0.8),
 }
@@ -90,6 +92,19 @@ class PaidByCoin:
 train = jax.jit(jaxrl.train, static_argnums=2)
 
 
+class Keys(NamedTuple):
+    """Of a seed: of its two stages, and of every judgement, so that all are of the same prompts."""
+
+    pretraining: jax.Array
+    reinforcement: jax.Array
+    judge: jax.Array
+
+
+def keys_of(seed: int) -> Keys:
+    """A seed's."""
+    return Keys(*jax.random.split(jax.random.key(seed), 4)[:3])
+
+
 def stages_of(cell: Cell) -> Stages:
     """The learners of `jaxrl train grpo TASK`, with its presets."""
     tuned = language_preset("grpo", cell.task)
@@ -113,14 +128,14 @@ def measure(name: str, options: Options) -> Result:
 
     began = time.perf_counter()
     for seed in range(options.seeds):
-        keys = jax.random.split(jax.random.key(seed), 4)
-        pretrained, _, seconds = timed(stages.pretraining, keys[0], stages.pretraining_updates)
+        keys = keys_of(seed)
+        pretrained, _, seconds = timed(stages.pretraining, keys.pretraining, stages.pretraining_updates)
         note(pretraining_seconds=seconds)
-        note(**judge(stages.reinforcement, pretrained, keys[2], options.num_prompts, "before"))
+        note(**judge(stages.reinforcement, pretrained, keys.judge, options.num_prompts, "before"))
         learner = stages.reinforcement.replace(params=pretrained.params)
-        state, metrics, seconds = timed(learner, keys[1], stages.updates)
+        state, metrics, seconds = timed(learner, keys.reinforcement, stages.updates)
         note(reinforcement_seconds=seconds)
-        note(**judge(learner, state, keys[3], options.num_prompts, "after"))
+        note(**judge(learner, state, keys.judge, options.num_prompts, "after"))
         note(rewards=metrics["reward"].tolist(), lengths=metrics["length"].tolist())
         say(f"{name}, seed {seed}: {words(numbers)}")
     note(seconds=time.perf_counter() - began)
@@ -167,13 +182,13 @@ def judge(learner: Any, state: Any, key: jax.Array, num_prompts: int, when: str)
 def control(stages: Stages, options: Options, note: Any) -> None:
     """The same with a coin as judge, and without pretraining."""
     for seed in range(options.seeds):
-        keys = jax.random.split(jax.random.key(seed), 4)
-        pretrained, _, _ = timed(stages.pretraining, keys[0], stages.pretraining_updates)
+        keys = keys_of(seed)
+        pretrained, _, _ = timed(stages.pretraining, keys.pretraining, stages.pretraining_updates)
         learners = {"coin": PaidByCoin(stages.reinforcement.replace(params=pretrained.params))}
         learners |= {"from nothing": stages.reinforcement}
         for name, learner in learners.items():
-            state, _, _ = timed(learner, keys[1], stages.updates)
-            note(**judge(stages.reinforcement, state, keys[3], options.num_prompts, name))
+            state, _, _ = timed(learner, keys.reinforcement, stages.updates)
+            note(**judge(stages.reinforcement, state, keys.judge, options.num_prompts, name))
 
 
 def words(numbers: dict[str, list[Any]]) -> str:

@@ -1,11 +1,13 @@
 """Facts about the machine, the code and the libraries that belong to every result."""
 
+import contextlib
 import datetime
 import importlib.metadata
 import os
 import pathlib
 import platform
 import subprocess
+from collections.abc import Iterator
 from typing import Any
 
 from benchmarks.results import ROOT, Device
@@ -32,6 +34,26 @@ def device() -> Device:
 def cores() -> int:
     """Cores this process may run on: containers and `taskset` allow fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def only(count: int) -> Iterator[None]:
+    """This process, and those it starts meanwhile, on so many cores.
+
+    Raises:
+      SystemExit: if there are fewer, or more on a system that cannot leave some out.
+    """
+    if cores() == count:
+        yield
+        return
+    if cores() < count or not hasattr(os, "sched_setaffinity"):
+        raise SystemExit(f"cores: there are {cores()}, and this compares libraries on {count}")
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(allowed)[:count])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def _cpu_model() -> str:

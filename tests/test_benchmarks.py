@@ -4,8 +4,10 @@ import dataclasses
 import importlib
 import json
 import math
+import os
 import sys
 import time
+import types
 
 import jax
 import jax.numpy as jnp
@@ -18,8 +20,11 @@ from benchmarks import (
     deep_tables,
     deep_vs_peers,
     evaluator,
+    language_tables,
     learning,
     learning_tables,
+    lm_learning,
+    lm_vs_peers,
     machine,
     many_seeds,
     peers,
@@ -372,6 +377,87 @@ def test_everything_listed_can_be_run():
         assert callable(importlib.import_module(f"benchmarks.{name}").main)
     with pytest.raises(SystemExit, match="unknown benchmark"):
         listing.main(["nothing"])
+
+
+def test_everything_that_can_be_run_is_listed():
+    files = (results.ROOT / "benchmarks").glob("*.py")
+    runnable = {path.stem for path in files if "\ndef main(" in path.read_text()}
+    assert runnable - {"__main__"} == set(listing.BENCHMARKS)
+
+
+def test_a_comparison_runs_on_as_many_cores_as_it_says(monkeypatch):
+    allowed = [{1, 3, 5, 7}]
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: allowed[-1], raising=False)
+    monkeypatch.setattr(os, "sched_setaffinity", lambda process, cores: allowed.append(set(cores)), raising=False)
+    monkeypatch.setattr(lm_vs_peers, "compare", lambda name, options: machine.cores())
+    assert lm_vs_peers.measure("grpo", lm_vs_peers.Options()) == 2
+    assert allowed == [{1, 3, 5, 7}, {1, 3}, {1, 3, 5, 7}]
+    allowed.append({1})
+    with pytest.raises(SystemExit, match="there are 1, and this compares libraries on 2"):
+        lm_vs_peers.measure("grpo", lm_vs_peers.Options())
+
+
+def test_memory_of_pytorch_holds_only_what_a_task_needs(monkeypatch):
+    monkeypatch.delitem(sys.modules, "benchmarks.workers.lm_torch", raising=False)
+    for name in ("torch", "transformers"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    for name in ("trl", "datasets", "tokenizers"):
+        monkeypatch.setitem(sys.modules, name, None)  # importing it would raise
+    module = importlib.import_module("benchmarks.workers.lm_torch")
+    monkeypatch.delitem(sys.modules, "benchmarks.workers.lm_torch")
+    with pytest.raises(ImportError):
+        monkeypatch.setattr(module, "make_model", lambda: None)
+        module.grpo(lm_vs_peers.TASKS["grpo"])
+
+
+def test_all_judgements_of_a_seed_are_of_the_same_prompts(monkeypatch):
+    trained, judged = [], []
+
+    def timed(learner, key, updates):
+        trained.append(tuple(jax.random.key_data(key).tolist()))
+        return types.SimpleNamespace(params={"w": jnp.zeros(3)}), {"reward": np.zeros(1), "length": np.zeros(1)}, 1.0
+
+    def judge(learner, state, key, num_prompts, when):
+        judged.append((when, tuple(jax.random.key_data(key).tolist())))
+        return {f"{when} {name}": 0.5 for name in lm_learning.SHOWN}
+
+    monkeypatch.setattr(lm_learning, "timed", timed)
+    monkeypatch.setattr(lm_learning, "judge", judge)
+    result = lm_learning.measure("parity-16", lm_learning.Options(seeds=2))
+    assert [when for when, _ in judged] == ["before", "after"] * 2 + ["coin", "from nothing"] * 2
+    first, second = ({key for _, key in judged[i : i + 2] + judged[i + 4 : i + 6]} for i in (0, 2))
+    assert len(first) == len(second) == 1 and first != second
+    assert not (first | second) & set(trained)
+    assert result.configuration["chance"] == 0.5
+
+
+def lm_result(name, numbers, **configuration):
+    side = Side({"python": "3.11.0", "jax": "0.10.2", "transformers": "5.0"}, {}, {}, numbers)
+    return dataclasses.replace(make_result(name), sides={"jaxrl": side}, configuration=configuration)
+
+
+@pytest.mark.parametrize(("last", "verdict"), [(0.995, "reached"), (0.98, "missed")])
+def test_the_table_of_language_models_shows_bars_chance_and_every_lost_seed(tmp_path, last, verdict):
+    scores = {name: [0.5, 0.4, 0.75] for name in ("pass@1", "pass@16", "greedy", "length")}
+    numbers = {f"{when} {name}": values for when in ("before", "after", "coin") for name, values in scores.items()}
+    numbers |= {"after pass@1": [0.9, last, 0.999], "pretraining_seconds": [20.0, 10.0, 12.0]}
+    numbers |= {"reinforcement_seconds": [3.0, 2.0, 4.0], "seconds": [61.0]}
+    results.save(lm_result("lm_learning_parity-16", numbers, threshold=0.99, parameters=1234), tmp_path)
+    before, after, coin = language_tables.lm_learning_table(tmp_path).splitlines()[2:5]
+    assert "| 0.500 [0.400, 0.750] | chance: 0.5 |" in coin and "paid by a coin" in coin
+    assert f"| {last:.3f} [0.900, 0.999] | ≥ 0.99, {verdict} |" in after and "| 3 [2, 4] | 61 |" in after
+    assert "| 12 [10, 20] | – |" in before
+
+
+def test_the_table_of_peers_of_language_models_says_whether_bars_are_reached(tmp_path):
+    # 300/200 = 1.5 and 300/250 = 1.2: their median is 1.35, and the bar 1.3.
+    ours = {"tokens_per_second": [300.0, 300.0], "peak_gib": [0.5]}
+    result = lm_result("lm_vs_peers_generate", ours)
+    theirs = dataclasses.replace(result.sides["jaxrl"], measurements=ours | {"tokens_per_second": [200.0, 250.0]})
+    results.save(dataclasses.replace(result, sides=result.sides | {"torch": theirs}), tmp_path)
+    rows = language_tables.lm_vs_peers_table(tmp_path).splitlines()
+    assert "| 1 | – | 0.50 |" in rows[2] and "| 1.35× | ≥ 1.3×, reached | 0.50 |" in rows[3]
+    assert lm_vs_peers.BARS.keys() == lm_vs_peers.TASKS.keys()
 
 
 def test_quick_changes_sizes_only():
