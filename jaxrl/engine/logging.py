@@ -157,8 +157,8 @@ def progress_of(record: Record) -> dict[str, str]:
         return {"return": "episode_return"}
     if "reward" in record:
         return {"reward": "reward"}
-    if "ranked" in record:
-        return {"pairs in order": "ranked"}
+    if "preferred" in record:
+        return {"better one preferred": "preferred"}
     return {"loss per token": "loss"} if "tokens" in record else {}
 
 

@@ -134,13 +134,18 @@ class DPO:
         return chosen - rejected
 
     def loss(self, params: Any, batch: PreferenceBatch, reference: jax.Array) -> tuple[jax.Array, Metrics]:
-        """Mean loss of the pairs that say something, and the metrics."""
+        """Mean loss of the pairs that say something, and the metrics.
+
+        `preferred` is the mean of σ(β margin), by which the policy prefers the better one: 1/2 at the reference. The
+        share of margins above zero would be of rounding there.
+        """
         margin = self.margin(params, batch) - reference
         weight = batch.weight / jnp.maximum(batch.weight.sum(), 1.0)
-        loss = (weight * ops.preference_loss(margin, self.beta)).sum()
+        losses = ops.preference_loss(margin, self.beta)
+        loss = (weight * losses).sum()
         return loss, {
             "loss": loss,
             "margin": (weight * margin).sum(),
-            "ranked": (weight * (margin > 0)).sum(),
+            "preferred": (weight * jnp.exp(-losses)).sum(),
             "informative": batch.weight.mean(),
         }

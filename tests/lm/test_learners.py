@@ -1,0 +1,115 @@
+"""What learners of language models compute, against arithmetic by hand and by NumPy."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxrl
+from jaxrl import lm, networks
+from jaxrl.algorithms.lm import PreferenceBatch, learner
+
+THREE = lm.Sampling(3, (2,))
+MASK = np.array([[True, True, True], [True, True, False]])
+"""Of two completions of the tokens 0, 1 and 2, which ends them."""
+TOKENS = np.array([[0, 1, 1], [1, 2, 0]])
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    vocab_size: int = 3
+    max_length: int = 8
+    value_head: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Bigrams:
+    """A model of tables: logits and values by the last token."""
+
+    config: Config = Config()
+
+    def apply(self, params, x, *rest, method):
+        if method == "features":
+            return jax.nn.one_hot(x, 3), None
+        return x @ params[method]
+
+
+MODEL = Bigrams()
+
+
+def tables(probs, values=(0.0, 0.0, 0.0)):
+    """Parameters of `probs[last][next]` and of a value of each last token."""
+    return {"logits": jnp.log(jnp.array(probs)), "values": jnp.array(values)}
+
+
+EVEN = tables([[1 / 3] * 3] * 3)
+ONE = tables([[1 / 2, 1 / 4, 1 / 4], [1 / 8, 5 / 8, 1 / 4], [1 / 3, 1 / 3, 1 / 3]], (0.5, -1.0, 7.0))
+
+
+def prompts_of(size):
+    """Of one token, 0."""
+    return lm.Prompts(jnp.zeros((size, 1), jnp.int32), jnp.zeros(size, jnp.int32))
+
+
+def completions_of(tokens, mask, log_prob=0.0):
+    return lm.Completions(jnp.array(tokens), jnp.where(mask, log_prob, 0.0), jnp.array(mask))
+
+
+def pair_of(weight):
+    """01 2 before 1 2 for the first prompt, and the other way round for the second."""
+    tokens, mask = np.array([[0, 1, 2], [1, 2, 0]]), np.array([[1, 1, 1], [1, 1, 0]], bool)
+    chosen, rejected = completions_of(tokens, mask), completions_of(tokens[::-1], mask[::-1])
+    return PreferenceBatch(prompts_of(2), chosen, rejected, jnp.array(weight))
+
+
+@pytest.mark.parametrize("weight", [(1.0, 1.0), (1.0, 0.0), (0.0, 1.0)])
+def test_the_loss_of_preferences_by_hand(weight):
+    # After the prompt 0, ONE draws 0 1 2 with 1/2 1/4 1/4 = 1/32, and 1 2 with 1/4 1/4 = 1/16: margin log 1/2.
+    # The reference, a third each: 1/27 and 1/9, log 1/3. Of β = 2: σ(2 log 3/2) = 9/4 / (1 + 9/4) = 9/13, else 4/13.
+    dpo = jaxrl.DPO(None, MODEL, sampling=THREE, reference_params=EVEN, beta=2.0)
+    batch = pair_of(weight)
+    loss, metrics = dpo.loss(ONE, batch, dpo.margin(EVEN, batch))
+    share, prefers, margin = np.array(weight) / sum(weight), np.array([9 / 13, 4 / 13]), np.log([3 / 2, 2 / 3])
+    assert float(loss) == pytest.approx(-share @ np.log(prefers), rel=1e-5)
+    assert float(metrics["margin"]) == pytest.approx(share @ margin, abs=1e-6)
+    assert float(metrics["preferred"]) == pytest.approx(share @ prefers, rel=1e-5)
+    assert float(metrics["informative"]) == pytest.approx(sum(weight) / 2)
+
+
+def test_what_is_said_of_preferences_does_not_jump_at_the_reference():
+    dpo, batch = jaxrl.DPO(None, MODEL, sampling=THREE, reference_params=ONE), pair_of((1.0, 1.0))
+    reference = dpo.margin(ONE, batch)
+    below, above = (dpo.loss(ONE, batch, reference + jnp.array([x, x]))[1] for x in (1e-6, -1e-6))
+    for name in below:
+        assert float(below[name]) == pytest.approx(float(above[name]), abs=1e-5), name
+
+
+def test_pairs_of_equal_reward_say_nothing():
+    dpo, batch = jaxrl.DPO(None, MODEL, sampling=THREE, reference_params=EVEN), pair_of((0.0, 0.0))
+    gradient, metrics = jax.grad(dpo.loss, has_aux=True)(ONE, batch, dpo.margin(EVEN, batch))
+    assert all(float(value) == 0 for value in metrics.values())
+    assert all((x == 0).all() for x in jax.tree.leaves(gradient))
+
+
+def test_of_a_pair_the_better_one_comes_first():
+    task = lm.tasks.Parity(4)
+    half = task.sampling.replace(banned=(0, 1, 2, 3), max_new_tokens=2)  # E, O or the end, and so again: 1/9 is right
+    config = networks.TransformerConfig(task.tokenizer.vocab_size, width=8, num_layers=1, num_heads=2, max_length=16)
+    model = networks.Transformer(config)
+    one, other = (jax.jit(model.init)(jax.random.key(seed), jnp.ones((1, 1), jnp.int32)) for seed in (0, 1))
+    dpo = jaxrl.DPO(task, model, sampling=half, num_prompts=64, params=one, reference_params=other)
+    state = dpo.init(jax.random.key(2))
+    _, pairs = jax.jit(jaxrl.DPO.rollout)(dpo, state, jax.random.key(3))
+    drawn = jax.jit(learner.completed, static_argnums=2)(dpo, other, 2, jax.random.key(3))  # by the reference
+
+    reward = np.asarray(drawn.reward).reshape(64, 2)
+    assert set(np.sign(reward[:, 0] - reward[:, 1])) == {-1, 0, 1}
+    np.testing.assert_array_equal(pairs.weight, reward[:, 0] != reward[:, 1])
+    np.testing.assert_array_equal(pairs.prompts.tokens, drawn.prompts.tokens[::2])
+    for given, column in ((pairs.chosen, reward.argmax(axis=1)), (pairs.rejected, 1 - reward.argmax(axis=1))):
+        for name in ("tokens", "log_prob", "mask"):
+            rows = np.asarray(getattr(drawn.completions, name)).reshape(64, 2, -1)[np.arange(64), column]
+            np.testing.assert_array_equal(getattr(given, name), rows)
+        np.testing.assert_array_equal(task.verify(pairs.prompts, given), reward[np.arange(64), column])
