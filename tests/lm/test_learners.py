@@ -9,7 +9,7 @@ import pytest
 
 import jaxrl
 from jaxrl import lm, networks
-from jaxrl.algorithms.lm import PreferenceBatch, learner
+from jaxrl.algorithms.lm import CompletionBatch, PreferenceBatch, grpo, learner
 
 THREE = lm.Sampling(3, (2,))
 MASK = np.array([[True, True, True], [True, True, False]])
@@ -113,3 +113,52 @@ def test_of_a_pair_the_better_one_comes_first():
             rows = np.asarray(getattr(drawn.completions, name)).reshape(64, 2, -1)[np.arange(64), column]
             np.testing.assert_array_equal(getattr(given, name), rows)
         np.testing.assert_array_equal(task.verify(pairs.prompts, given), reward[np.arange(64), column])
+
+
+def grpo_of(**fields):
+    fields = {"sampling": THREE, "num_prompts": 2, "group_size": 1, "advantage": lambda reward: reward} | fields
+    return jaxrl.GRPO(None, MODEL, **fields)
+
+
+def targets_of(algorithm, log_prob, tokens=TOKENS, mask=MASK, reward=(2.0, 2.0)):
+    completions = completions_of(tokens, mask, log_prob)
+    return algorithm.targets(CompletionBatch(prompts_of(2), completions, jnp.array(reward)))[0]
+
+
+@pytest.mark.parametrize(("presets", "fraction"), [(grpo.GSPO, 2 / 5), (grpo.CISPO, 4 / 5), ({}, 4 / 5)])
+def test_the_clip_fraction_is_of_the_ratio_that_is_clipped(presets, fraction):
+    # Ratios of tokens: 4, 1/4 and 1, of which the geometric mean is 1; 1.21 and 1.3, of which it is some 1.25.
+    algorithm = grpo_of(**(presets | {"clip_low": 0.05, "clip_high": 0.05}))
+    ratio = jnp.array([[4.0, 1 / 4, 1.0], [1.21, 1.3, 1.0]])
+
+    @jax.jit
+    def learned():
+        now = learner.score(algorithm, ONE, prompts_of(2), completions_of(TOKENS, MASK)).log_prob
+        return algorithm.loss(ONE, targets_of(algorithm, now - jnp.log(ratio)))[1]
+
+    assert float(learned()["clip_fraction"]) == pytest.approx(fraction)
+
+
+NARROW = tables([[0.5, 0.4, 0.1], [0.1, 0.4, 0.5], [0.5, 0.1, 0.4]])
+MOVED = tables([[0.5, 0.1, 0.4], [0.1, 0.4, 0.5], [0.5, 0.1, 0.4]])  # after 0, token 2 has taken the place of 1
+
+
+@pytest.mark.parametrize("presets", [grpo.GSPO, grpo.CISPO, {}], ids=["gspo", "cispo", "grpo"])
+def test_tokens_that_leave_the_most_probable_ones_do_no_harm(presets):
+    algorithm = grpo_of(**(presets | {"sampling": THREE.replace(top_k=2)}))
+    tokens, mask = np.array([[0, 1, 2], [0, 0, 0]]), np.ones((2, 3), bool)
+
+    @jax.jit
+    def learned(reward):
+        old, now = (
+            learner.score(algorithm, params, prompts_of(2), completions_of(tokens, mask)).log_prob
+            for params in (NARROW, MOVED)
+        )
+        data = targets_of(algorithm, old, tokens, mask, reward)
+        return old, now, jax.grad(algorithm.loss, has_aux=True)(MOVED, data)
+
+    for reward in ([2.0, 2.0], [-2.0, 2.0]):
+        old, now, (gradient, metrics) = learned(jnp.array(reward))
+        assert np.isfinite(old).all() and np.argwhere(np.isneginf(now)).tolist() == [[0, 1]]
+        assert all(np.isfinite(x).all() for x in jax.tree.leaves((gradient, metrics)))
+        assert (gradient["logits"] != 0).any()  # what is still drawn is learned from

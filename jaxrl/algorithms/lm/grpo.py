@@ -40,7 +40,8 @@ class GRPO:
       model: `networks.Transformer`.
       sampling: how completions are drawn; None: as the task says.
       advantage: function of rewards `[P, G]` from `jaxrl.ops`.
-      policy_loss: function of (log_prob, old_log_prob, advantage, mask, low, high) from `jaxrl.ops`.
+      policy_loss: function of (log_prob, old_log_prob, advantage, mask, low, high) from `jaxrl.ops`, which gives losses
+        and the ratios that the bounds are of.
       aggregate: function of the mask `[B, T]` that gives weights, from `jaxrl.ops`; they are of the whole batch, so
         that minibatches and devices with few tokens count for few.
       kl_loss: function of (log_prob, old_log_prob, reference_log_prob) from `jaxrl.ops`; None: a reward.

@@ -118,10 +118,12 @@ def check_reference(algorithm: Any) -> None:
 def policy_loss(
     algorithm: Any, scores: lm.Scores, completions: lm.Completions, advantage: jax.Array, weight: jax.Array
 ) -> tuple[jax.Array, Metrics]:
-    """The weighted sum of the algorithm's policy loss over tokens `[B, T]`, and what there is to say about it."""
+    """The weighted sum of the algorithm's policy loss over tokens `[B, T]`, and what there is to say about it.
+
+    `clip_fraction` is the share of tokens whose ratio is out of bounds: of a loss of whole completions, that of theirs.
+    """
     mask, old, low, high = completions.mask, completions.log_prob, algorithm.clip_low, algorithm.clip_high
-    losses = algorithm.policy_loss(scores.log_prob, old, advantage, mask, low, high)
-    ratio = jnp.exp(scores.log_prob - old)
+    losses, ratio = algorithm.policy_loss(scores.log_prob, old, advantage, mask, low, high)
     outside = (ratio < 1.0 - low) | (ratio > 1.0 + high)
 
     def mean(x: jax.Array) -> jax.Array:

@@ -39,7 +39,8 @@ class TokenPPO:
       task: prompts, verifier and texts: `lm.tasks`.
       model: `networks.Transformer` with `value_head`.
       sampling: how completions are drawn; None: as the task says.
-      policy_loss: function of (log_prob, old_log_prob, advantage, mask, low, high) from `jaxrl.ops`.
+      policy_loss: function of (log_prob, old_log_prob, advantage, mask, low, high) from `jaxrl.ops`, which gives losses
+        and the ratios that the bounds are of.
       optimizer: function of the learning rate that gives an optax transformation.
       num_prompts: B, prompts of an update, each answered once.
       num_epochs: passes over the batch per update.
