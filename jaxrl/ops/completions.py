@@ -13,6 +13,9 @@ def centered(reward: jax.Array) -> jax.Array:
 
     A group of equal rewards has advantages of exactly zero, here and below: the mean of G times 0.1 need not be 0.1.
 
+    Returns:
+      `[P, G]`.
+
     Raises:
       ValueError: for groups of one.
 
@@ -31,6 +34,12 @@ def centered(reward: jax.Array) -> jax.Array:
 def leave_one_out(reward: jax.Array) -> jax.Array:
     """Rewards `[P, G]` minus the mean of the others of their group: an unbiased policy gradient.
 
+    Returns:
+      `[P, G]`.
+
+    Raises:
+      ValueError: for groups of one.
+
     Example:
       >>> leave_one_out(jnp.array([[1.0, 0.0, 0.0]])).round(3).tolist()
       [[1.0, -0.5, -0.5]]
@@ -44,6 +53,12 @@ def leave_one_out(reward: jax.Array) -> jax.Array:
 
 def batch_leave_one_out(reward: jax.Array) -> jax.Array:
     """Rewards `[P, G]` minus the mean of all others of the batch: REINFORCE with a baseline, for groups of one too.
+
+    Returns:
+      `[P, G]`.
+
+    Raises:
+      ValueError: for a batch of one.
 
     Example:
       >>> batch_leave_one_out(jnp.array([[1.0], [0.0], [0.0]])).round(3).tolist()
@@ -59,6 +74,16 @@ def group_standardized(reward: jax.Array, epsilon: float = 1e-6) -> jax.Array:
     """Rewards `[P, G]` minus the mean of their group, over its standard deviation (of the population).
 
     Prompts that are almost always or almost never solved weigh most: no policy gradient of the mean reward.
+
+    Args:
+      reward: `[P, G]`.
+      epsilon: added to the standard deviation.
+
+    Returns:
+      `[P, G]`.
+
+    Raises:
+      ValueError: for groups of one.
 
     Example:
       >>> group_standardized(jnp.array([[1.0, 0.0], [0.1, 0.1]])).round(3).tolist()
@@ -118,7 +143,10 @@ def overlong_penalty(lengths: jax.Array, longest: int, margin: int) -> jax.Array
     Args:
       lengths: tokens of each `[B]`.
       longest: T, most tokens a completion can have.
-      margin: tokens over which the penalty grows; 0: none.
+      margin: tokens over which the penalty grows, at most T; 0: none.
+
+    Returns:
+      float32 `[B]`.
 
     Example:
       >>> overlong_penalty(jnp.array([4, 8, 10]), 10, 4).tolist()
@@ -135,10 +163,13 @@ def pass_at_k(num_right: jax.Array, num_samples: int, k: int) -> jax.Array:
     Args:
       num_right: int `[P]`, c of each prompt.
       num_samples: n.
-      k: at most n.
+      k: at least 1 and at most n.
 
     Returns:
       float32 `[P]`.
+
+    Raises:
+      ValueError: for another k.
 
     Example:
       >>> pass_at_k(jnp.array([0, 1, 4]), 4, 2).tolist()
@@ -146,6 +177,8 @@ def pass_at_k(num_right: jax.Array, num_samples: int, k: int) -> jax.Array:
 
     Source: Chen et al. (2021), Evaluating Large Language Models Trained on Code, arXiv:2107.03374, eq. 1.
     """
+    if not 1 <= k <= num_samples:
+        raise ValueError(f"k={k} must be at least 1 and at most the {num_samples} samples of each prompt")
     drawn = jnp.arange(k)[None]
     wrong = jnp.maximum(num_samples - num_right[:, None] - drawn, 0)
     return 1.0 - jnp.prod(wrong / (num_samples - drawn), axis=1)

@@ -30,9 +30,11 @@ def adam(learning_rate: jax.Array | float) -> optax.GradientTransformation:
 def adamw(learning_rate: jax.Array | float, weight_decay: float = 0.3) -> optax.GradientTransformation:
     """Adam that lets weights decay, for texts that a model would otherwise learn by heart.
 
+    All parameters decay, biases and the scales of norms too. ε is optax's default, 1e-8, not that of `adam`.
+
     Args:
       learning_rate: step size `[]`, may be traced.
-      weight_decay: share of the weights taken away at a step, times the learning rate.
+      weight_decay: share of the parameters taken away at a step, times the learning rate.
 
     Returns:
       A transformation of gradients of any shape, which asks for the parameters too.

@@ -21,8 +21,8 @@ def token_clip(
       high: ε_high > 0; above ε_low, rare tokens can become likely faster ("clip higher").
 
     Returns:
-      Losses `[B, T]`, and the ratios `[B, T]` that the bounds are of. A token that π no longer draws, of log-probability
-      -inf, has ratio, loss and gradient 0, or (1 - ε_low) |A| and none where A < 0.
+      Losses `[B, T]`, and the ratios `[B, T]` that the bounds are of. A token that π no longer draws, of
+      log-probability -inf, has ratio 0 and no gradient.
 
     Raises:
       AssertionError: if the shapes differ.

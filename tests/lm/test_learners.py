@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jaxrl
-from jaxrl import lm, networks
+from jaxrl import lm, networks, ops
 from jaxrl.algorithms.lm import CompletionBatch, PreferenceBatch, grpo, learner
 
 THREE = lm.Sampling(3, (2,))
@@ -162,3 +162,99 @@ def test_tokens_that_leave_the_most_probable_ones_do_no_harm(presets):
         assert np.isfinite(old).all() and np.argwhere(np.isneginf(now)).tolist() == [[0, 1]]
         assert all(np.isfinite(x).all() for x in jax.tree.leaves((gradient, metrics)))
         assert (gradient["logits"] != 0).any()  # what is still drawn is learned from
+
+
+def test_numbers_that_cannot_be_are_refused():
+    for num_kept in (0, -1, 1.5, True):
+        with pytest.raises(ValueError, match=r"num_kept=.* must be an integer, at least 1"):
+            grpo_of(num_kept=num_kept)
+    with pytest.raises(ValueError, match="num_kept=3 must be at most num_prompts=2"):
+        grpo_of(num_kept=3)
+    with pytest.raises(ValueError, match="overlong=4 must be at most the 3 tokens"):
+        grpo_of(overlong=4)
+    with pytest.raises(ValueError, match="overlong=-1"):
+        jaxrl.check(grpo_of(overlong=-1))
+    assert grpo_of(overlong=3, num_kept=2).num_kept == 2
+
+
+def test_equal_rewards_teach_nothing_but_to_be_short():
+    fields = {"num_prompts": 1, "group_size": 2, "advantage": ops.group_standardized}
+
+    @jax.jit
+    def learned(lengthy):
+        weights = []
+        for overlong in (0, 2):
+            data = targets_of(grpo_of(**fields, overlong=overlong), 0.0, mask=MASK | lengthy, reward=(1.0, 1.0))
+            weights.append((data.advantage, jax.grad(grpo_of(**fields).loss, has_aux=True)(ONE, data)[0]["logits"]))
+        return weights
+
+    (advantage, gradient), (overlong, pushed) = learned(np.zeros((2, 3), bool))  # of lengths 3 and 2
+    assert (advantage == 0).all() and (gradient == 0).all()
+    np.testing.assert_allclose(overlong, [[-1.0] * 3, [1.0] * 3], atol=1e-4)  # penalties of 1 and 1/2
+    assert (pushed != 0).any()
+    for advantage, gradient in learned(np.ones((2, 3), bool)):  # of equal lengths
+        assert (advantage == 0).all() and (gradient == 0).all()
+
+
+@pytest.mark.parametrize("kl_coef", [0.0, 0.3])
+def test_targets_of_tokens_by_numpy(kl_coef):
+    discount, gae_lambda, reward, log_prob = 0.9, 0.8, np.array([1.0, 0.5]), np.log([[0.5, 0.2, 0.6], [0.3, 0.4, 1.0]])
+    fields = {"discount": discount, "gae_lambda": gae_lambda, "kl_coef": kl_coef, "reference_params": ONE}
+    ppo = jaxrl.TokenPPO(None, MODEL, sampling=THREE, num_prompts=2, **fields)
+
+    @jax.jit
+    def targets():
+        batch = CompletionBatch(prompts_of(2), completions_of(TOKENS, MASK, log_prob), jnp.array(reward))
+        return ppo.targets(ppo.replace(params=ONE).init(jax.random.key(0)), batch)
+
+    data, metrics = targets()
+    values, probs = np.array([0.5, -1.0, 7.0]), np.exp(ONE["logits"])  # by the last token; the prompt is 0
+    advantages, divergences = [], []
+    for row, length in enumerate((3, 2)):
+        before, drawn = [0, *TOKENS[row, : length - 1]], TOKENS[row, :length]
+        value = np.append(values[before], 0.0)  # nothing follows the end, cut or stopped
+        divergence = log_prob[row, :length] - np.log(probs[before, drawn])
+        rewards = -kl_coef * divergence + reward[row] * (np.arange(length) == length - 1)
+        errors = rewards + discount * value[1:] - value[:-1]
+        decay = discount * gae_lambda
+        advantage = np.array([sum(decay**k * errors[t + k] for k in range(length - t)) for t in range(length)])
+        np.testing.assert_allclose(data.value[row, :length], value[:-1], rtol=1e-5)
+        np.testing.assert_allclose(data.target[row, :length], advantage + value[:-1], rtol=1e-4)
+        advantages.append(advantage)
+        divergences.append(divergence.sum())
+    flat = np.concatenate(advantages)
+    standard = (flat - flat.mean()) / flat.std()
+    np.testing.assert_allclose(data.advantage[MASK], standard, rtol=1e-4)
+    np.testing.assert_allclose(data.weight, MASK / 5)
+    assert float(data.value[1, 2]) == 0
+    assert float(metrics["divergence"]) == pytest.approx(np.mean(divergences), rel=1e-4)
+
+
+@pytest.fixture(scope="module")
+def transformer():
+    config = networks.TransformerConfig(10, width=8, num_layers=1, num_heads=2, max_length=16)
+    model = networks.Transformer(config)
+    return model, jax.jit(model.init)(jax.random.key(0), jnp.ones((1, 1), jnp.int32))
+
+
+@pytest.mark.parametrize("answers_only", [False, True])
+def test_the_loss_of_texts_is_the_cross_entropy_of_what_counts(transformer, answers_only):
+    # Prompts of 3 and 1 tokens in 4 columns, answers of 2 and 3 in 3.
+    model, params = transformer
+    tokens = np.array([[0, 3, 4, 5, 6, 7, 0], [0, 0, 0, 8, 1, 2, 3]])
+    start, mask = np.array([1, 3]), np.array([[True, True, False], [True, True, True]])
+    pretraining = jaxrl.Pretraining(None, model, answers_only=answers_only)
+    loss = jax.jit(lambda tokens: pretraining.loss(params, lm.Text(tokens, 4, jnp.array(mask), jnp.array(start))))
+    value, metrics = loss(jnp.array(tokens))
+
+    counted = []
+    for row, length in enumerate((2, 3)):
+        text = tokens[row, start[row] : 4 + length]  # alone, without padding
+        logits = np.asarray(jax.jit(model.apply)(params, jnp.array(text[None]))[0], np.float64)
+        log_prob = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        first = 4 - start[row] if answers_only else 1  # nothing stands before a first token
+        counted += [log_prob[t - 1, text[t]] for t in range(first, len(text))]
+    assert len(counted) == (5 if answers_only else 7) == int(metrics["tokens"])
+    assert float(value) == pytest.approx(-np.mean(counted), rel=1e-4)
+    padding = np.where((tokens == 0), 9, tokens)
+    assert float(loss(jnp.array(padding))[0]) == pytest.approx(float(value), rel=1e-6)

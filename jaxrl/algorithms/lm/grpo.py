@@ -12,7 +12,7 @@ import optax
 from jaxrl import lm, ops
 from jaxrl.algorithms.lm import learner
 from jaxrl.algorithms.lm.learner import CompletionBatch, LanguageState
-from jaxrl.types import Metrics, leaf, static
+from jaxrl.types import Metrics, leaf, static, whole_number
 
 
 @flax.struct.dataclass
@@ -48,9 +48,10 @@ class GRPO:
       optimizer: function of the learning rate that gives an optax transformation.
       num_prompts: P, prompts of an update.
       group_size: G, completions of each.
-      num_kept: prompts that are learned from, those first whose completions earned different rewards; if there are
-        too few, the others count nothing ("dynamic sampling"). None: all.
-      overlong: tokens before the longest length over which a penalty grows from 0 to 1; 0: none.
+      num_kept: prompts that are learned from, at most `num_prompts`, those first whose completions earned different
+        rewards; if there are too few, the others count nothing ("dynamic sampling"). None: all.
+      overlong: tokens before the longest length, at most all of it, over which a penalty grows from 0 to 1; 0: none.
+        It tells completions of equal reward apart, but prompts are kept by their rewards alone.
       num_epochs: passes over the batch per update.
       num_minibatches: gradient steps per pass.
       learning_rate: step size of the optimizer.
@@ -102,9 +103,12 @@ class GRPO:
     reference_params: Any = None
 
     def __post_init__(self) -> None:
-        kept = self.num_prompts if self.num_kept is None else self.num_kept
+        kept = self.num_prompts if self.num_kept is None else whole_number("num_kept", self.num_kept, 1)
         if kept > self.num_prompts:
             raise ValueError(f"num_kept={kept} must be at most num_prompts={self.num_prompts}")
+        if self.overlong and self.overlong > self.drawn_by.max_new_tokens:
+            longest = self.drawn_by.max_new_tokens
+            raise ValueError(f"overlong={self.overlong} must be at most the {longest} tokens of the longest completion")
         ops.check_minibatches(self.num_minibatches, num_kept=kept, group_size=self.group_size)
 
     @property
