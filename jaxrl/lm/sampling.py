@@ -17,12 +17,13 @@ class Sampling:
       max_new_tokens: T, longest completion.
       stop_tokens: tokens that end a completion, and belong to it; none: it always has T tokens.
       temperature: what logits are divided by.
-      top_k: how many of the most probable tokens are left; 0: all; 1 is greedy. Ties with the last one stay too.
-      top_p: the most probable tokens are left that together reach this probability; None: all.
+      top_k: how many of the most probable tokens are left; 0, or more than there are: all; 1 is greedy. Ties with the
+        last one stay too.
+      top_p: the most probable tokens are left that together reach this probability; None or 1: all.
       banned: tokens that are never drawn.
       pad_token: what stands after a completion's end.
-      early_exit: whether decoding ends when all completions have; otherwise it always takes T steps, which is faster
-        under `vmap`, where a loop of unknown length copies what it carries in every step.
+      early_exit: whether decoding ends when all completions have; otherwise it always takes T steps. Under `vmap` a
+        loop of unknown length selects all that it carries in every step.
 
     Example:
       >>> Sampling(max_new_tokens=8, banned=(2,)).logits(jnp.zeros((1, 3))).tolist()
@@ -47,7 +48,7 @@ class Sampling:
             logits = logits.at[..., jnp.array(self.banned)].set(-jnp.inf)
         logits = logits / self.temperature
         if self.top_k:
-            smallest = jax.lax.top_k(logits, self.top_k)[0][..., -1:]
+            smallest = jax.lax.top_k(logits, min(self.top_k, logits.shape[-1]))[0][..., -1:]
             logits = jnp.where(logits < smallest, -jnp.inf, logits)
         if self.top_p is not None:
             logits = jnp.where(logits < _smallest_kept(logits, self.top_p), -jnp.inf, logits)
@@ -74,7 +75,7 @@ def categorical(key: jax.Array, log_probs: jax.Array) -> jax.Array:
     """Draw from distributions by one uniform number each: where it falls among the sums of probabilities.
 
     Of about √V sums of about √V probabilities each, so that rounding stays small: that of the number, 2⁻²³, is the
-    largest. `jax.random.categorical` draws V numbers instead, which on a CPU take longer than a small model.
+    largest. `jax.random.categorical` draws V numbers instead.
 
     Args:
       key: consumed.
@@ -117,5 +118,5 @@ def _smallest_kept(logits: jax.Array, top_p: jax.Array | float) -> jax.Array:
     ordered = jnp.flip(jnp.sort(logits, axis=-1), axis=-1)
     probs = jax.nn.softmax(ordered)
     before = jnp.cumsum(probs, axis=-1) - probs
-    kept = (before < top_p).at[..., 0].set(True)
+    kept = ((before < top_p) | (top_p >= 1)).at[..., 0].set(True)  # rounded sums reach 1 before the last token
     return jnp.min(jnp.where(kept, ordered, jnp.inf), axis=-1, keepdims=True)

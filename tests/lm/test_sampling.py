@@ -68,3 +68,12 @@ def test_drawn_tokens_come_with_their_own_log_probability():
     expected = np.asarray(sampling.log_probs(logits))[np.arange(64), tokens]
     np.testing.assert_allclose(log_prob, expected, atol=1e-6)
     assert np.isfinite(log_prob).all() and 2 not in tokens
+
+
+def test_all_tokens_are_left_by_a_top_p_of_one_and_a_top_k_of_more_than_there_are():
+    """Of these the rounded sum reaches one long before the last token."""
+    logits = jnp.concatenate([jnp.zeros((1, 1)), jnp.linspace(-2.0, -30.0, 5000)[None]], axis=1)
+    for sampling in (Sampling(1, top_p=1.0), Sampling(1, top_p=jnp.float32(1)), Sampling(1, top_k=100_000)):
+        np.testing.assert_array_equal(sampling.logits(logits), logits)
+    assert int(jnp.isfinite(Sampling(1, top_p=0.5).logits(logits)).sum()) < 5001
+    assert int(jnp.isfinite(Sampling(1, top_k=3).logits(logits)).sum()) == 3
