@@ -87,7 +87,10 @@ class Strings:
         return Sampling(self.longest + 1, (END,))
 
     def prompts(self, key: jax.Array, num_prompts: int, held_out: bool = False) -> Prompts:
-        """Random strings and the sign `[P, n + 1]`; the answer is the tokens of the right one. The key is consumed."""
+        """Random strings and the sign `[P, n + 1]`; the answer is the tokens of the right one. The key is consumed.
+
+        A string is of the same split whatever `longest` is.
+        """
 
         def draw(key: jax.Array) -> tuple[jax.Array, Prompts]:
             length_key, letter_key = jax.random.split(key)
@@ -96,7 +99,7 @@ class Strings:
             letters = jax.random.randint(letter_key, (num_prompts, self.longest), 1, NUM_LETTERS + 1)
             letters = jnp.where(jnp.arange(self.longest)[None] >= start[:, None], letters, 0)
             tokens = jnp.concatenate([letters, jnp.full((num_prompts, 1), EQUALS)], axis=1)
-            return letters, Prompts(tokens, start, _ended(self.rule(letters), lengths))
+            return _number(letters), Prompts(tokens, start, _ended(self.rule(letters), lengths))
 
         return of_split(draw, key, held_out)
 
@@ -119,6 +122,12 @@ class Strings:
         answer = jnp.where(slips, new, prompts.answer)
         tokens = jnp.concatenate([prompts.tokens, answer], axis=1)
         return Text(tokens, prompts.tokens.shape[1], prompts.answer > 0, prompts.start)
+
+
+def _number(letters: jax.Array) -> jax.Array:
+    """Strings `[B, n]` as numbers `[B, 1]`, modulo 2³²: padding on the left does not change them."""
+    powers = (NUM_LETTERS + 1) ** jnp.arange(letters.shape[1])[None, ::-1]
+    return (letters * powers).sum(axis=1, keepdims=True)
 
 
 def _ended(letters: jax.Array, lengths: jax.Array) -> jax.Array:
