@@ -31,6 +31,10 @@ class Lines:
     digest: str
     rows: Sequence[dict[str, Any]]
     max_prompt_tokens: int
+    unanswered: str | None
+    """Which line has no answer; None: all have one."""
+    unreachable: str | None
+    """Which line's answer no completion can be; None: all can be drawn."""
 
 
 @flax.struct.dataclass
@@ -91,7 +95,14 @@ class Questions:
         return Prompts(self.questions[row], self.start[row], (row, self.answers[row]))
 
     def verify(self, prompts: Prompts, completions: Completions) -> jax.Array:
-        """1 for exactly the answer and a stop token, `[B]`."""
+        """1 for exactly the answer and a stop token, `[B]`.
+
+        Raises:
+          ValueError: for a file in which a line has no answer, or one that no completion can be.
+        """
+        wrong = self.lines.unanswered or self.lines.unreachable
+        if wrong:
+            raise ValueError(f"{wrong}, or let a function judge (jaxrl.lm.tasks.Judged, --reward)")
         _, answer = prompts.answer
         stops = self.sampling.stop_tokens
         if stops:  # any of them ends an answer
@@ -104,7 +115,13 @@ class Questions:
         return completions.counted
 
     def corpus(self, key: jax.Array, num_texts: int) -> Text:
-        """Questions of the training split with their answers. The key is consumed."""
+        """Questions of the training split with their answers. The key is consumed.
+
+        Raises:
+          ValueError: for a file in which a line has no answer.
+        """
+        if self.lines.unanswered:
+            raise ValueError(f"{self.lines.unanswered}, or leave the pretraining out (--pretraining-texts 0)")
         asked = self.prompts(key, num_texts)
         _, answer = asked.answer
         tokens = jnp.concatenate([asked.tokens, jnp.maximum(answer, 0)], axis=1)
@@ -112,25 +129,39 @@ class Questions:
 
 
 def read_questions(path: Path | str, tokenizer: Tokenizer, max_new_tokens: int, max_prompt_tokens: int) -> Questions:
-    """A file of JSON lines as a task.
+    r"""A file of JSON lines as a task.
 
     Args:
-      path: each line has `prompt`, a text or a list of chat messages, and may have `answer`, a text.
+      path: each line has `prompt`, a text or a list of chat messages, and `answer`, a text; without answers the task
+        has no verifier and no texts, and is for `Judged`.
       tokenizer: any; lists of messages need a chat template.
       max_new_tokens: T, longest completion.
       max_prompt_tokens: L, longest prompt.
+
+    Returns:
+      The task.
 
     Raises:
       ValueError: naming the line, for what is no question or a prompt that is too long, and for fewer than two
         different prompts, of which none could be held out.
 
+    Example:
+      >>> import pathlib, tempfile
+      >>> from jaxrl.lm import Bytes
+      >>> path = pathlib.Path(tempfile.mkdtemp()) / "sums.jsonl"
+      >>> line = '{"prompt": "1+%d=", "answer": "%d"}\n'
+      >>> _ = path.write_text("".join(line % (n, n + 1) for n in range(8)))
+      >>> read_questions(path, Bytes(), max_new_tokens=4, max_prompt_tokens=8).questions.shape
+      (8, 4)
+
     Source: our own.
     """
     lines = enumerate(read_utf8(path).split("\n"), 1)  # other line breaks may stand within texts
-    read = [_question(path, number, line, tokenizer) for number, line in lines if line.strip()]
+    numbered = {number: _question(path, number, line, tokenizer) for number, line in lines if line.strip()}
+    read = list(numbered.values())
     if len({row["prompt"] for row in read}) < 2:
         raise ValueError(f"{path}: it has fewer than two different prompts; one is learned from, another held out")
-    prompts, answers = ([tokenizer.encode(row[name]) for row in read] for name in ("prompt", "answer"))
+    prompts, answers = ([tokenizer.encode(row.get(name, "")) for row in read] for name in ("prompt", "answer"))
     for row, prompt in zip(read, prompts, strict=True):
         if len(prompt) > max_prompt_tokens:
             raise ValueError(
@@ -149,17 +180,31 @@ def read_questions(path: Path | str, tokenizer: Tokenizer, max_new_tokens: int, 
     sampling = Sampling(max_new_tokens, tuple(tokenizer.stop_tokens))
     learned, held_out = (jnp.asarray(np.flatnonzero(which)) for which in (~kept, kept))
     arrays = (jnp.asarray(questions), jnp.asarray(start), jnp.asarray(expected), learned, held_out)
-    about = Lines(str(Path(path).resolve()), digest_of(path), read, max_prompt_tokens)
+    unanswered = next(
+        (f"{path}, line {i}: it has no answer; write one" for i, row in numbered.items() if "answer" not in row), None
+    )
+    unreachable = _unreachable(path, dict(zip(numbered, answers, strict=True)), sampling)
+    about = Lines(str(Path(path).resolve()), digest_of(path), read, max_prompt_tokens, unanswered, unreachable)
     return Questions(*arrays, sampling, tokenizer, about)
 
 
+def _unreachable(path: Path | str, answers: dict[int, list[int]], sampling: Sampling) -> str | None:
+    """The line of the longest answer, if no completion can be it and a stop token, and what to do."""
+    number, answer = max(answers.items(), key=lambda item: len(item[1]))
+    where, longest = f"{path}, line {number}: its answer", sampling.max_new_tokens
+    if not sampling.stop_tokens:
+        return f"{where} cannot end, for the tokenizer has no stop token; take one that has"
+    if len(answer) >= longest:
+        return f"{where} of {len(answer)} tokens and a stop token exceed max_new_tokens={longest}; raise the number"
+    return None
+
+
 def _question(path: Path | str, number: int, line: str, tokenizer: Any) -> dict[str, Any]:
-    """What a line says, its prompt as a text, its answer an empty one if it has none."""
+    """What a line says, its prompt as a text."""
     try:
         row = json.loads(line)
-        row = {"answer": ""} | row
-        prompt, answer = row["prompt"], row["answer"]
-    except (ValueError, KeyError, TypeError) as error:
+        prompt, answer = row["prompt"], row.get("answer", "")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         remedy = 'write {"prompt": "...", "answer": "..."}'
         raise ValueError(f"{path}, line {number}: it is no question; {remedy}") from error
     if isinstance(prompt, list) and not hasattr(tokenizer, "chat"):

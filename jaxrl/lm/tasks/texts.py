@@ -19,7 +19,7 @@ class Corpus:
     """Windows of one long text, for pretraining: every token of a window is predicted from those before it.
 
     Args:
-      tokens: int `[n]`.
+      tokens: int `[n]`, n at least `length`.
       length: tokens of a window.
       tokenizer: of the text.
       path: of the file; None: it is of none.
@@ -46,6 +46,7 @@ class Corpus:
 
     def corpus(self, key: jax.Array, num_texts: int) -> Text:
         """Windows `[B, length]` from anywhere. The key is consumed."""
+        _check_window("text", len(self.tokens), self.length)
         first = jax.random.randint(key, (num_texts, 1), 0, len(self.tokens) - self.length + 1)
         return Text(self.tokens[first + jnp.arange(self.length)[None]], 0, jnp.ones((num_texts, self.length), bool))
 
@@ -58,16 +59,22 @@ def read_text(path: Path | str, tokenizer: Tokenizer, length: int = 128) -> Corp
       tokenizer: any.
       length: tokens of a window.
 
+    Returns:
+      The `Corpus`.
+
     Raises:
       ValueError: for a file that cannot be read, and for a text shorter than a window.
+
+    Example:
+      >>> read_text("nowhere.txt", Bytes())
+      Traceback (most recent call last):
+      ...
+      ValueError: nowhere.txt: it cannot be read: No such file or directory; check the path
 
     Source: our own.
     """
     tokens = tokenizer.encode(read_utf8(path))
-    if len(tokens) < length:
-        raise ValueError(
-            f"{path}: it has {len(tokens)} tokens, fewer than a window of {length}; choose a smaller length"
-        )
+    _check_window(str(path), len(tokens), length)
     array = jnp.asarray(np.array(tokens, np.int32))  # of a long list NumPy makes one in a fraction of the time
     return Corpus(array, length, tokenizer, str(Path(path).resolve()), digest_of(path))
 
@@ -77,6 +84,9 @@ def read_utf8(path: Path | str) -> str:
 
     Args:
       path: of the file.
+
+    Returns:
+      The text.
 
     Raises:
       ValueError: if it cannot be read, or is no UTF-8.
@@ -94,6 +104,19 @@ def read_utf8(path: Path | str) -> str:
 def digest_of(path: Path | str) -> str:
     """What tells a file from another one, or from itself after a change.
 
+    Args:
+      path: of the file.
+
+    Returns:
+      16 hexadecimal digits.
+
     Source: our own.
     """
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
+
+
+def _check_window(what: str, num_tokens: int, length: int) -> None:
+    if num_tokens < length:
+        raise ValueError(
+            f"{what}: it has {num_tokens} tokens, fewer than a window of {length}; choose a smaller length"
+        )
