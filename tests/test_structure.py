@@ -18,7 +18,7 @@ ROOT = pathlib.Path(jaxrl.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 # A module imports what stands above it. What shares a line may import one another, except the families.
 LAYERS = [
-    ("types", "ops"),
+    ("types", "ranges", "ops"),
     ("networks", "envs", "buffers", "lm"),
     ("algorithms",),
     ("engine",),

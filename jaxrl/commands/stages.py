@@ -23,7 +23,8 @@ def try_all(setup: Any, directory: Path) -> None:
     import jax
 
     from jaxrl.engine import describe
-    from jaxrl.engine.rewarding import is_judged, try_reward
+    from jaxrl.engine.check import is_judged
+    from jaxrl.engine.rewarding import try_reward
 
     if setup.pretraining is None:
         return

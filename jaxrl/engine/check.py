@@ -2,8 +2,7 @@
 
 import dataclasses
 import functools
-import typing
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Any
 
 import jax
@@ -11,9 +10,9 @@ import jax.core
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrl import networks
+from jaxrl import lm, networks
 from jaxrl.envs.refusals import check_policy
-from jaxrl.types import field_types
+from jaxrl.ranges import check_fields
 
 MASK_READERS = "jaxrl.PPO, RecurrentPPO, ActorCritic, VTraceActorCritic or Reinforce"
 
@@ -28,8 +27,9 @@ def check(algorithm: Any) -> None:
       algorithm: the algorithm.
 
     Raises:
-      ValueError: for a number that is not finite or out of its range, for a table that is no policy of the problem,
-        and for forbidden actions that the algorithm would take, naming the field.
+      ValueError: for a number that is not finite or out of its range, of the task and of the sampling too, for a table
+        that is no policy of the problem, for forbidden actions that the algorithm would take, and for a language model
+        that cannot read its task.
       TypeError: for a value of the wrong kind, what is no gymnax environment, or an action space that the algorithm
         does not fit.
 
@@ -40,49 +40,51 @@ def check(algorithm: Any) -> None:
       ...
       ValueError: discount=1.5 must be in [0, 1]
     """
-    types = field_types(type(algorithm))
-    if {"env", "env_params"} <= types.keys():
+    names = {field.name for field in dataclasses.fields(algorithm)}
+    if {"env", "env_params"} <= names:
         _check_env(algorithm.env, algorithm.env_params)
-    for field in dataclasses.fields(algorithm):
-        value = getattr(algorithm, field.name)
-        kind = types[field.name]
-        if kind == float | None:
-            if value is None:
-                continue
-            kind = float
-        if "low" in field.metadata and not isinstance(value, jax.core.Tracer):
-            _check_kind(field.name, kind, value)
-            if field.name in ("network", "actor", "critics") and value is not None:
-                _check_network(field.name, value, hasattr(algorithm, "initial_memory"))
-            if field.name == "cell":
-                _check_cell(value)
-            if field.name == "returns" and not all(hasattr(value, name) for name in ("mean", "atoms", "loss")):
-                raise TypeError(f"returns={value!r} must have mean, atoms and loss, as jaxrl.ops.MeanReturns()")
-            if kind in (int, float, tuple[int, ...]):
-                _check_range(field, value, np.dtype(np.float64))
-            if kind is float:  # as JAX will have it: 1 - 1e-9 is one in float32
-                _check_range(field, value, jnp.result_type(float))
+    check_fields(algorithm)
+    _check_parts(algorithm, names)
     for kind in ("observation", "action"):
         _check_space(algorithm, kind)
-    if {"env", "env_params"} <= types.keys():
-        _check_masks(algorithm, types.keys())
+    if {"env", "env_params"} <= names:
+        _check_masks(algorithm, names)
     _check_tables(algorithm)
+    if {"task", "model"} <= names:
+        _check_language(algorithm)
+    if "reference_params" in names:
+        _check_reference(algorithm)
 
 
 def check_traceable(algorithm: Any) -> None:
-    """Refuse an environment that Python steps, whose rewards no program has.
+    """Refuse an environment that Python steps and a task that Python judges, whose rewards no program has.
 
     Args:
-      algorithm: the algorithm; one without an environment passes.
+      algorithm: the algorithm; one without an environment or a task passes.
 
     Raises:
-      TypeError: with what steps it.
+      TypeError: with what gives the rewards, and what to use instead.
+
+    Source: our own.
     """
     env: Any = getattr(algorithm, "env", None)
     if getattr(env, "on_host", False):
         raise TypeError(
             f"env: {env.name} is stepped by Python; use jaxrl.train_on_host, and jaxrl.evaluate_on_host to evaluate"
         )
+    if is_judged(algorithm):
+        raise TypeError("task: a function of Python gives its rewards, which no program can call; use jaxrl.fit")
+
+
+def is_judged(algorithm: Any) -> bool:
+    """Whether Python gives the rewards: `jaxrl.lm.tasks.Judged`.
+
+    Args:
+      algorithm: any.
+
+    Source: our own.
+    """
+    return hasattr(getattr(algorithm, "task", None), "judge")
 
 
 def _check_env(env: Any, env_params: Any) -> None:
@@ -106,6 +108,44 @@ def _one_step(env: Any, env_params: Any) -> Any:
     action = jnp.zeros((), jnp.int32) if hasattr(space, "n") else jnp.zeros(space.shape)
     _, state = env.reset(reset_key, env_params)
     return env.step(step_key, state, action, env_params)
+
+
+def _check_parts(algorithm: Any, names: Collection[str]) -> None:
+    """Networks, cells and returns that are what their fields ask for."""
+    for name in ("network", "actor", "critics"):
+        value = getattr(algorithm, name) if name in names else None
+        if value is not None:
+            _check_network(name, value, hasattr(algorithm, "initial_memory"))
+    if "cell" in names:
+        _check_cell(algorithm.cell)
+    if "returns" in names and not all(hasattr(algorithm.returns, name) for name in ("mean", "atoms", "loss")):
+        raise TypeError(f"returns={algorithm.returns!r} must have mean, atoms and loss, as jaxrl.ops.MeanReturns()")
+
+
+def _check_language(algorithm: Any) -> None:
+    """A tokenizer, prompts and texts that the model can read, and a verifier that can tell right from wrong."""
+    task, model = algorithm.task, algorithm.model
+    lm.check_vocabulary(task.tokenizer, model.config.vocab_size)
+    sampling, key = getattr(algorithm, "drawn_by", None), jax.random.key(0)
+    if sampling is None:
+        text = jax.eval_shape(lambda: task.corpus(key, 2))
+        lm.check_context(model, text.prompt_length, text.mask.shape[1])
+        return
+    prompts = jax.eval_shape(lambda: task.prompts(key, 2))
+    shape = (2, sampling.max_new_tokens)
+    lm.check_context(model, prompts.tokens.shape[1], sampling.max_new_tokens)
+    drawn: Any = (jax.ShapeDtypeStruct(shape, dtype) for dtype in (jnp.int32, jnp.float32, jnp.bool_))
+    jax.eval_shape(task.verify, prompts, lm.Completions(*drawn))
+
+
+def _check_reference(algorithm: Any) -> None:
+    """A reference, where the divergence from it counts."""
+    kl_coef = getattr(algorithm, "kl_coef", 0.0)
+    if algorithm.reference_params is None and not isinstance(kl_coef, jax.core.Tracer) and np.any(kl_coef):
+        raise ValueError(
+            f"kl_coef={kl_coef}: there is no reference to be near to; give reference_params, which the command line "
+            "takes from --model or a pretraining"
+        )
 
 
 def _check_masks(algorithm: Any, names: Collection[str]) -> None:
@@ -159,22 +199,6 @@ def _check_space(algorithm: Any, kind: str) -> None:
         )
 
 
-def _check_kind(name: str, kind: Any, value: Any) -> None:
-    """Refuse a value of the wrong kind; static ones must be plain Python, since they are hashed."""
-    if kind is float:
-        right = jnp.issubdtype(np.asarray(value).dtype, np.number)
-    elif kind is tuple[int, ...]:
-        right = isinstance(value, tuple) and all(isinstance(n, int) and not isinstance(n, bool) for n in value)
-    elif kind in (int, bool, str):
-        right = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
-    else:
-        right = typing.get_origin(kind) is not Callable or callable(value)
-    if not right:
-        words = {float: "a number", int: "an integer", bool: "True or False", str: "a string"}
-        words[tuple[int, ...]] = "a tuple of integers"
-        raise TypeError(f"{name}={value!r} must be {words.get(kind, 'a function')}")
-
-
 def _check_network(name: str, value: Any, with_memory: bool) -> None:
     if isinstance(value, type):
         raise TypeError(f"{name}: {value.__name__} is a class; pass an instance of it")
@@ -189,28 +213,3 @@ def _check_cell(value: Any) -> None:
         raise TypeError(f"cell={value!r} must be the class of a cell, as nn.GRUCell")
     if not hasattr(value, "recurrent_kernel_init"):
         raise TypeError(f"cell: {value.__name__} has no recurrent_kernel_init; pass it in a network of your own")
-
-
-def _check_range(field: Any, value: Any, dtype: np.dtype) -> None:
-    with np.errstate(over="ignore"):  # infinity may be allowed
-        numbers = np.asarray(value).astype(dtype)
-    low, high = field.metadata["low"], field.metadata["high"]
-    open_low, open_high = (field.metadata.get(name, False) for name in ("open_low", "open_high"))
-    inside = (numbers > low if open_low else numbers >= low) & (numbers < high if open_high else numbers <= high)
-    if not field.metadata.get("infinite", False):
-        inside &= np.isfinite(numbers)
-    if not np.all(inside):
-        allowed = _range(low, high, open_low, open_high) + (
-            "" if field.metadata.get("infinite") or np.isfinite(high) else " and finite"
-        )
-        remedy = field.metadata.get("remedy")
-        allowed += "" if dtype == np.float64 else f", also in {dtype}"
-        raise ValueError(f"{field.name}={value} must be {allowed}{f'; {remedy}' if remedy else ''}")
-
-
-def _range(low: float, high: float, open_low: bool, open_high: bool) -> str:
-    if np.isfinite(high):
-        return f"in {'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
-    if np.isinf(low):
-        return "a number"
-    return "positive" if open_low and low == 0 else f"{'above' if open_low else 'at least'} {low:g}"

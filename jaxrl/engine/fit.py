@@ -15,10 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl.engine.answers import evaluate_answers, has_questions
-from jaxrl.engine.check import check, check_traceable
+from jaxrl.engine.check import check, check_traceable, is_judged
 from jaxrl.engine.logging import JsonlLogger, Logger, ProgressLogger, summarize
 from jaxrl.engine.programs import evaluate_seeds, updates
-from jaxrl.engine.rewarding import is_judged, judged_updates, try_reward
+from jaxrl.engine.rewarding import judged_updates, try_reward
 from jaxrl.engine.session import Run, open_run
 from jaxrl.engine.signals import stop_signals
 from jaxrl.types import env_steps, steps_per_update, whole_number
@@ -94,9 +94,10 @@ def fit(
     Source: our own.
     """
     check(algorithm)
-    check_traceable(algorithm)
     if is_judged(algorithm):
         try_reward(algorithm)
+    else:
+        check_traceable(algorithm)
     given = {"evaluate_every": evaluate_every, "save_every": save_every}
     intervals = {name: whole_number(name, value) for name, value in given.items() if value is not None}
     if evaluate_every and not (hasattr(algorithm, "act") or has_questions(algorithm)):

@@ -12,20 +12,22 @@ from jaxrl.engine.programs import is_finite, kept
 from jaxrl.engine.train import update_key
 
 
-def is_judged(algorithm: Any) -> bool:
-    """Whether Python gives the rewards: `jaxrl.lm.tasks.Judged`."""
-    return hasattr(getattr(algorithm, "task", None), "judge")
-
-
 def try_reward(algorithm: Any) -> None:
     """Ask the function about two completions of one token, before anything is compiled or written.
 
+    Args:
+      algorithm: whose task Python judges.
+
     Raises:
       RewardError: for what it gives, if those are no rewards.
-      TypeError: for a learner that compares completions inside of its program, as DPO.
+      TypeError: for a learner that compares completions inside of its program, as DPO, and for one of texts.
+
+    Source: our own.
     """
     task = algorithm.task
     prompts = task.prompts(jax.random.key(0), 2)
+    if not hasattr(algorithm, "drawn_by"):
+        raise TypeError(f"task: {type(algorithm).__name__} learns from texts and asks for no rewards; leave them away")
     _, batch = jax.eval_shape(lambda key: algorithm.rollout(algorithm.init(key), key), jax.random.key(0))
     if not hasattr(batch, "reward"):
         raise TypeError(

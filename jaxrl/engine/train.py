@@ -29,7 +29,7 @@ def run(
       The state after the last update, and metrics `[num_updates]`.
 
     Raises:
-      TypeError: for an environment that Python steps.
+      TypeError: for an environment that Python steps, and for a task that Python judges.
 
     Example:
       >>> import jaxrl

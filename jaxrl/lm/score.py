@@ -6,6 +6,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from jaxrl.lm.generate import check_context
 from jaxrl.lm.sampling import Sampling
 
 LARGEST = 2**24
@@ -20,6 +21,8 @@ class Scores:
       log_prob: of each token under the distribution it is drawn from.
       entropy: of the model's own distribution, in nats, before any token is left out; no gradient.
       value: of the text before each token, where the model has a value head, else zero.
+
+    Source: our own.
     """
 
     log_prob: jax.Array
@@ -46,6 +49,9 @@ def score(
     Returns:
       `Scores`; those behind a completion's end mean nothing.
 
+    Raises:
+      ValueError: for texts that are longer than the model's context.
+
     Example:
       >>> from jaxrl import networks
       >>> model = networks.Transformer(networks.TransformerConfig(vocab_size=10, width=16, num_layers=1, num_heads=2))
@@ -56,6 +62,7 @@ def score(
 
     Source: our own arrangement.
     """
+    check_context(model, prompts.shape[1], tokens.shape[1])
     text = jnp.concatenate([prompts, tokens[:, :-1]], axis=1)
     features, _ = model.apply(params, text, start, method="features")
     features = features[:, prompts.shape[1] - 1 :]
@@ -69,7 +76,26 @@ def score(
 def token_scores(
     model: Any, params: Any, features: jax.Array, tokens: jax.Array, sampling: Sampling
 ) -> tuple[jax.Array, jax.Array]:
-    """Log-probabilities and entropies `[B, T]` of tokens `[B, T]` by features `[B, T, D]` of what stands before them.
+    """Log-probabilities and entropies of tokens by features of what stands before them.
+
+    Args:
+      model: a `networks.Transformer`.
+      params: its parameters.
+      features: float `[B, T, D]`, of the token before each.
+      tokens: int `[B, T]`.
+      sampling: how they were drawn.
+
+    Returns:
+      Log-probabilities `[B, T]` under the distribution that tokens are drawn from, and entropies `[B, T]` in nats of
+      the model's own, which have no gradient.
+
+    Example:
+      >>> from jaxrl import networks
+      >>> model = networks.Transformer(networks.TransformerConfig(vocab_size=10, width=16, num_layers=1, num_heads=2))
+      >>> params, features = model.init(jax.random.key(0), jnp.ones((1, 1), jnp.int32)), jnp.zeros((2, 3, 16))
+      >>> _, entropy = token_scores(model, params, features, jnp.ones((2, 3), jnp.int32), Sampling(3))
+      >>> bool(jnp.allclose(entropy, jnp.log(10)))  # without features all tokens are alike
+      True
 
     Source: our own arrangement.
     """

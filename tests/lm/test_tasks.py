@@ -1,6 +1,8 @@
 """Tasks: verifiers against slow parsers of their own, corpora as they say, and splits that never meet."""
 
+import dataclasses
 import itertools
+import json
 import re
 
 import jax
@@ -8,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxrl import lm
+import jaxrl
+from jaxrl import lm, networks
 from jaxrl.lm.splits import is_held_out
 from jaxrl.lm.tasks.countdown import evaluate
 
@@ -126,6 +129,25 @@ def test_held_out_prompts_are_never_learned_from(name):
     kept = asked(task, 5000, seed=3, held_out=True).tokens
     for seen in (asked(task, 5000).tokens, text.tokens[:, : text.prompt_length]):
         assert not questions(seen) & questions(kept)
+
+
+@pytest.mark.parametrize(
+    "task", [lm.tasks.Parity(2), lm.tasks.Addition(1), lm.tasks.Countdown(1), lm.tasks.Strings(2)], ids=repr
+)
+def test_the_smallest_tasks_that_are_allowed_have_prompts_of_both_splits(task):
+    for held_out in (False, True):
+        assert asked(task, 32, held_out=held_out).tokens.shape[0] == 32  # an empty split would be searched forever
+
+
+def test_a_string_is_of_the_same_split_however_long_others_may_be():
+    def strings(longest, held_out):
+        task = lm.tasks.make("reversal", longest=longest)
+        rows = asked(task, 2000, held_out=held_out).tokens.tolist()
+        return {text for row in rows if len(text := task.tokenizer.decode(row).lstrip(".")) <= 4}
+
+    (kept, learned), (kept_too, learned_too) = ([strings(n, which) for which in (True, False)] for n in (3, 12))
+    assert min(map(len, (kept, learned, kept_too, learned_too))) > 30
+    assert not kept & learned_too and not kept_too & learned
 
 
 def test_an_eighth_is_held_out_and_no_column_decides():
@@ -298,3 +320,133 @@ def test_a_task_is_made_again_from_its_origin(name):
 def test_what_cannot_be_made_is_named(name, options, message):
     with pytest.raises(ValueError, match=message):
         lm.tasks.make(name, **options)
+
+
+def tiny(vocab_size, max_length=64, **shape):
+    shape = {"width": 8, "num_layers": 1, "num_heads": 2} | shape
+    return networks.Transformer(networks.TransformerConfig(vocab_size, max_length=max_length, **shape))
+
+
+def grpo(task, model=None, **fields):
+    return jaxrl.GRPO(task, model or tiny(task.tokenizer.vocab_size), num_prompts=4, group_size=2, **fields)
+
+
+def reward(questions, completions):
+    return [0.0] * len(completions)
+
+
+OUT_OF_RANGE = [
+    (lm.tasks.Parity(1), "num_bits=1 must be at least 2"),
+    (lm.tasks.Countdown(12), r"largest=12 must be in \[1, 9\]"),
+    (lm.tasks.Addition(2, slip=5.0), r"slip=5.0 must be in \[0, 1\]"),
+    (lm.tasks.Strings(1), "longest=1 must be at least 2"),
+]
+
+
+@pytest.mark.parametrize(("task", "message"), OUT_OF_RANGE)
+def test_a_task_out_of_its_ranges_is_refused(task, message):
+    name, options = lm.tasks.origin(task)
+    with pytest.raises(ValueError, match=f"task.{message}"):
+        lm.tasks.make(name, **options)
+    for algorithm in (grpo(task), jaxrl.Pretraining(task, tiny(20))):
+        with pytest.raises(ValueError, match=f"task.{message}"):
+            jaxrl.fit(algorithm, jax.random.key(0), 1, loggers=[])
+    with pytest.raises(ValueError, match=f"task.task.{message}"):
+        jaxrl.check(grpo(lm.tasks.Judged(task, reward)))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"temperature": 0.0}, "sampling.temperature=0.0 must be positive"),
+        ({"top_p": 1.5}, r"sampling.top_p=1.5 must be in \(0, 1\]"),
+        ({"top_k": -1}, "sampling.top_k=-1 must be at least 0"),
+        ({"max_new_tokens": 0}, "sampling.max_new_tokens=0 must be at least 1"),
+    ],
+)
+def test_a_sampling_out_of_its_ranges_is_refused(fields, message):
+    task = TASKS["parity"]
+    with pytest.raises(ValueError, match=message):
+        jaxrl.check(grpo(task, sampling=task.sampling.replace(**fields)))
+
+
+def test_a_value_of_another_kind_is_refused():
+    with pytest.raises(ValueError, match=r"task\.num_bits='many' must be an integer"):
+        lm.tasks.make("parity", num_bits="many")
+    with pytest.raises(TypeError, match="overlong='long' must be an integer"):
+        jaxrl.check(grpo(TASKS["parity"], overlong="long"))
+
+
+def test_a_model_that_cannot_read_its_task_is_refused():
+    task = TASKS["parity"]  # prompts of 5 tokens, completions of 6
+    for learner in (grpo, jaxrl.Pretraining):
+        jaxrl.check(learner(task, tiny(7, max_length=11)))
+        with pytest.raises(ValueError, match="5 tokens and completions of 6 exceed the model's context of 10"):
+            jaxrl.check(learner(task, tiny(7, max_length=10)))
+        with pytest.raises(ValueError, match="the tokenizer has 7 tokens and the model 6"):
+            jaxrl.check(learner(task, tiny(6)))
+
+
+def test_completions_beyond_the_context_are_not_scored():
+    model, tokens = tiny(7, max_length=10), jnp.ones((2, 6), jnp.int32)
+    params = model.init(jax.random.key(0), tokens)
+    arguments = (model, params, jnp.ones((2, 5), jnp.int32), jnp.zeros(2, jnp.int32), tokens)
+    with pytest.raises(ValueError, match="exceed the model's context of 10"):
+        lm.score(*arguments, lm.Sampling(6))
+
+
+def test_a_divergence_needs_a_reference():
+    task, model = TASKS["parity"], tiny(7)
+    with pytest.raises(ValueError, match=r"kl_coef=0\.1: there is no reference to be near to; give reference_params"):
+        jaxrl.check(grpo(task, model, kl_coef=0.1))
+    params = model.init(jax.random.key(0), jnp.ones((1, 1), jnp.int32))
+    jaxrl.check(grpo(task, model, kl_coef=0.1, reference_params=params))
+
+
+def test_a_program_refuses_what_python_judges():
+    judged = grpo(lm.tasks.Judged(TASKS["parity"], reward))
+    with pytest.raises(TypeError, match=r"task: a function of Python gives its rewards.*use jaxrl.fit"):
+        jax.eval_shape(lambda key: jaxrl.train(judged, key, 2), jax.random.key(0))
+    pretraining = jaxrl.Pretraining(judged.task, judged.model)
+    with pytest.raises(TypeError, match="Pretraining learns from texts and asks for no rewards"):
+        jaxrl.fit(pretraining, jax.random.key(0), 1, loggers=[])
+
+
+def test_a_text_shorter_than_a_window_is_refused():
+    corpus = lm.tasks.Corpus(jnp.arange(7), length=8)
+    with pytest.raises(ValueError, match="text: it has 7 tokens, fewer than a window of 8; choose a smaller length"):
+        jaxrl.check(jaxrl.Pretraining(corpus, tiny(257)))
+    assert (lm.tasks.Corpus(jnp.arange(8), length=8).corpus(jax.random.key(0), 1).tokens == jnp.arange(8)[None]).all()
+
+
+@pytest.mark.parametrize(
+    ("row", "longest", "message"),
+    [
+        ({"prompt": "1+3="}, 4, "line 3: it has no answer; write one, or let a function judge"),
+        ({"prompt": "1+3=", "answer": "0004"}, 4, "line 3: its answer of 4 tokens and a stop token exceed max_new_tok"),
+    ],
+)
+def test_answers_that_cannot_be_given_are_refused(row, longest, message, tmp_path):
+    rows = [{"prompt": "1+1=", "answer": "2"}, {"prompt": "1+2=", "answer": "3"}, row]
+    (tmp_path / "sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    task = lm.tasks.read_questions(tmp_path / "sums.jsonl", lm.Bytes(), longest, 8)
+    learner = grpo(task)
+    with pytest.raises(ValueError, match=message):
+        jaxrl.check(learner)
+    jaxrl.check(learner.replace(task=lm.tasks.Judged(task, reward)))
+    seen = lm.tasks.questions_of(task, task.prompts(jax.random.key(0), 8))
+    assert all(line in rows for line in seen)  # a reward sees what the line says, and no answer that it does not
+    if "answer" not in row:
+        with pytest.raises(ValueError, match="line 3: it has no answer; write one, or leave the pretraining out"):
+            jaxrl.check(jaxrl.Pretraining(task, learner.model))
+    longer = lm.tasks.read_questions(tmp_path / "sums.jsonl", lm.Bytes(), longest + 1, 8)
+    if "answer" in row:
+        jaxrl.check(grpo(longer))
+
+
+def test_answers_without_a_stop_token_are_refused(tmp_path):
+    rows = [{"prompt": f"1+{n}=", "answer": str(n + 1)} for n in range(4)]
+    (tmp_path / "sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    endless = dataclasses.replace(lm.Bytes(), stop_tokens=())
+    with pytest.raises(ValueError, match="line 1: its answer cannot end, for the tokenizer has no stop token"):
+        jaxrl.check(grpo(lm.tasks.read_questions(tmp_path / "sums.jsonl", endless, 4, 8)))
