@@ -111,7 +111,7 @@ def stages_of(cell: Cell) -> Stages:
     task = lm.tasks.make(cell.task, **cell.options)
     model = new_model(task, **tuned.model)
     pretraining = annealed(jaxrl.Pretraining(task, model, **tuned.pretraining), tuned.pretraining_texts)
-    reinforcement = jaxrl.GRPO(task, model, **tuned.fields)
+    reinforcement = annealed(jaxrl.GRPO(task, model, **tuned.fields), tuned.total_steps, tuned.anneal)
     counts = (updates_of(pretraining, tuned.pretraining_texts), updates_of(reinforcement, tuned.total_steps))
     return Stages(pretraining, counts[0], reinforcement, counts[1])
 
@@ -159,7 +159,7 @@ def configuration(name: str) -> dict[str, Any]:
     tuned = language_preset("grpo", cell.task)
     stages = {"pretraining": tuned.pretraining, "reinforcement": tuned.fields}
     preset = {"model": tuned.model} | jax.tree.map(lambda value: getattr(value, "__name__", value), stages)
-    sizes = {"texts": tuned.pretraining_texts, "completions": tuned.total_steps}
+    sizes = {"texts": tuned.pretraining_texts, "completions": tuned.total_steps, "anneal": tuned.anneal}
     return dataclasses.asdict(cell) | preset | sizes
 
 

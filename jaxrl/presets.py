@@ -1,6 +1,5 @@
 """Tuned defaults per environment: one table, read by the command line and the benchmarks."""
 
-import dataclasses
 import math
 from typing import Any, NamedTuple
 
@@ -8,7 +7,7 @@ import jax
 import optax
 
 from jaxrl import lm, networks, ops
-from jaxrl.algorithms.lm import Pretraining
+from jaxrl.algorithms.lm import GRPO, Pretraining
 from jaxrl.engine.names import ALGORITHMS, VARIANTS
 from jaxrl.types import first_steps, steps_per_update
 
@@ -22,14 +21,17 @@ class Preset(NamedTuple):
 
 
 class LanguagePreset(NamedTuple):
-    """Completions of a run and fields of its learner, the shape of a new model, and the texts it is pretrained on."""
+    """Completions of a run and fields of its learner, the shape of a new model, and the texts it is pretrained on.
+
+    `anneal` is after how many times the run's updates the learning rate would be zero; 0 keeps it.
+    """
 
     total_steps: int
     fields: dict[str, Any]
     model: dict[str, Any]
     pretraining: dict[str, Any]
     pretraining_texts: int
-    anneal: bool = False
+    anneal: float = 0.0
 
 
 SMALL_CONTINUOUS: dict[str, Any] = dict(
@@ -147,7 +149,7 @@ LANGUAGE_PRESETS: dict[str, LanguagePreset] = {
         5000 * 32,
     ),
 }
-"""By task: of all learners by reinforcement, and of their pretraining."""
+"""By task: of GRPO and its relatives, whose horizon other learners take as the same part of their run."""
 
 LANGUAGE_DEFAULT = LanguagePreset(100_000, {}, dict(width=128, num_layers=4, num_heads=4), dict(num_texts=64), 200_000)
 
@@ -169,14 +171,40 @@ def language_preset(algorithm: str, task: str) -> LanguagePreset:
     Args:
       algorithm: a name such as `"grpo"`.
       task: a name such as `"parity"`, or an empty one.
+
+    Returns:
+      The preset; what was tuned for GRPO is left out for a learner that is not of its kind.
+
+    Example:
+      >>> language_preset("token-ppo", "parity").fields
+      {}
+
+    Source: our own.
     """
     tuned = LANGUAGE_PRESETS.get(task, LANGUAGE_DEFAULT)
-    variant = VARIANTS.get(algorithm, {})
-    if ALGORITHMS.get(algorithm) is Pretraining:
-        return tuned._replace(total_steps=tuned.pretraining_texts, fields=tuned.pretraining | variant, anneal=True)
-    known = {field.name for field in dataclasses.fields(ALGORITHMS[algorithm])} if algorithm in ALGORITHMS else set()
-    fields = {name: value for name, value in (tuned.fields | variant).items() if name in known}
-    return tuned._replace(fields=fields)
+    variant, found = VARIANTS.get(algorithm, {}), ALGORITHMS.get(algorithm)
+    if found is Pretraining:
+        return tuned._replace(total_steps=tuned.pretraining_texts, fields=tuned.pretraining | variant, anneal=1.0)
+    fields = dict(tuned.fields)
+    horizon, each = fields.pop("anneal_updates", 0.0), fields.get("num_prompts", 1) * fields.get("group_size", 1)
+    return tuned._replace(fields=fields | variant if found is GRPO else {}, anneal=horizon * each / tuned.total_steps)
+
+
+def checkpoint_fields(algorithm: str, adapters: bool) -> dict[str, Any]:
+    """Fields for a model that was pretrained elsewhere, which the learning rates of small new models would spoil.
+
+    Args:
+      algorithm: a name such as `"grpo"`.
+      adapters: whether adapters are trained instead of the model.
+
+    Example:
+      >>> checkpoint_fields("grpo", adapters=False)
+      {'learning_rate': 1e-06}
+
+    Source: the defaults of TRL, github.com/huggingface/trl, which advises ten times as much for adapters.
+    """
+    learning_rate = 2e-5 if ALGORITHMS.get(algorithm) is Pretraining else 1e-6
+    return {"learning_rate": 10 * learning_rate if adapters else learning_rate}
 
 
 def new_model(task: Any, **shape: Any) -> networks.Transformer:
@@ -185,6 +213,11 @@ def new_model(task: Any, **shape: Any) -> networks.Transformer:
     Args:
       task: of `lm.tasks`.
       **shape: other fields of `networks.TransformerConfig`, or other values of these.
+
+    Raises:
+      ValueError: for texts longer than a context that is given.
+
+    Source: our own.
     """
     length = getattr(task, "length", None)
     if length is None:
@@ -201,6 +234,6 @@ def updates_of(algorithm: Any, total_steps: int) -> int:
     return max(1, math.ceil((total_steps - first_steps(algorithm)) / steps_per_update(algorithm)))
 
 
-def annealed(algorithm: Any, total_steps: int) -> Any:
-    """The algorithm with a learning rate that falls to zero over a run of so many steps."""
-    return algorithm.replace(anneal_updates=float(updates_of(algorithm, total_steps)))
+def annealed(algorithm: Any, total_steps: int, anneal: float = 1.0) -> Any:
+    """The algorithm with a learning rate that falls to zero over a run of so many steps, or over `anneal` such runs."""
+    return algorithm.replace(anneal_updates=anneal * updates_of(algorithm, total_steps))

@@ -12,7 +12,9 @@ import pytest
 import jaxrl
 from jaxrl import lm, networks
 from jaxrl.cli import main
+from jaxrl.commands.language import build
 from jaxrl.engine.logging import read_jsonl
+from jaxrl.presets import updates_of
 from tests.helpers import assert_trees_equal
 from tests.test_cli import refused
 
@@ -159,6 +161,14 @@ def test_a_model_of_yours_on_questions_of_yours(
         (["train", "rloo", "parity", "--group-size", "1"], "group_size=1: there is nothing to compare with"),
         (["train", "grpo", "parity", "--lora-rank", "4"], "lora_rank: adapters are of a model that is there"),
         (["train", "dpo", "parity", "--pretraining-texts", "0"], "params: preferences are of a trained model"),
+        (["train", "grpo", "parity", "--task.num_bits", "1"], "task.num_bits=1 must be at least 2"),
+        (["train", "grpo", "countdown", "--task.largest", "12"], "task.largest=12 must be in [1, 9]"),
+        (["train", "grpo", "addition", "--task.slip", "5"], "task.slip=5 must be in [0, 1]"),
+        (["train", "grpo", "parity", "--pretraining-texts", "-1"], "pretraining_texts=-1 must be at least 0"),
+        (
+            ["train", "grpo", "parity", "--pretraining-texts", "0", "--kl-coef", "1"],
+            "kl_coef=1.0: there is no reference",
+        ),
         (["train", "grpo", "--data", "nowhere.jsonl"], "cannot be read: No such file"),
         (["train", "grpo", "--model", "nowhere", "--data", "x"], "model: nowhere is no directory"),
         (["generate", "--model", "nowhere", "a"], "model: nowhere is no directory"),
@@ -225,3 +235,49 @@ def test_a_tokenizer_of_another_model_is_named(model_directory: Path, capsys: py
     shutil.copy(model_directory / "tokenizer.json", model_directory.with_name("small") / "tokenizer.json")
     refused(["generate", "--model", "small", "a"], "the tokenizer has 96 tokens and the model 50", capsys)
     refused(["train", "grpo", "--model", "small", "--data", "sums.jsonl"], "the tokenizer has 96 tokens", capsys)
+
+
+def horizon(command: str) -> tuple[float, int]:
+    """Updates after which the learning rate of a command would be zero, and updates of its run."""
+    name, *arguments = command.split()
+    setup = build(name, arguments)
+    return setup.algorithm.anneal_updates, updates_of(setup.algorithm, setup.options.total_steps)
+
+
+@pytest.mark.parametrize(
+    ("task", "measured"), [("parity", (400, 250)), ("addition", (900, 800)), ("countdown", (160, 150))]
+)
+def test_the_horizon_is_what_was_measured_and_the_same_part_of_every_run(task: str, measured: tuple[int, int]) -> None:
+    assert horizon(f"grpo {task}") == measured
+    part = measured[0] / measured[1]
+    for command in (f"token-ppo {task}", f"dpo {task}", f"dapo {task}", f"language-reinforce {task}"):
+        after, updates = horizon(command)
+        assert updates > 10 and after == pytest.approx(part * updates)
+    assert horizon(f"grpo {task} --total-steps {10 * 128 * 512}")[0] > measured[0]
+    assert horizon(f"grpo {task} --anneal-updates 7")[0] == 7
+
+
+def test_a_pretrained_model_learns_slowly_unless_told(model_directory: Path, run_directory: Path) -> None:
+    def rate(command: str, model: Path = model_directory) -> float:
+        name, *arguments = command.split()
+        data = ["--data", "sums.jsonl", "--task.max_new_tokens", "4"] if model is model_directory else []
+        return build(name, [*arguments, *data, "--model", str(model)]).algorithm.learning_rate
+
+    assert rate("grpo") == rate("token-ppo") == rate("dpo") == 1e-6
+    assert rate("grpo --lora-rank 2") == pytest.approx(1e-5)
+    assert rate("fine-tuning") == 2e-5
+    assert rate("grpo --learning-rate 1e-3") == 1e-3
+    assert rate("grpo parity --task.num_bits 3", run_directory) == 5e-4  # a run of ours, as its task was tuned
+
+
+def test_questions_without_answers_are_for_a_function(
+    model_directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("open.jsonl").write_text("".join(json.dumps({"prompt": f"{n}="}) + "\n" for n in range(16)))
+    flags = ["--data", "open.jsonl", "--task.max_new_tokens", "4", "--num-prompts", "4", "--group-size", "2"]
+    model, judge = ["--model", str(model_directory)], ["--reward", "my_rewards:reward"]
+    refused(["train", "grpo", *flags, *model], "open.jsonl, line 1: it has no answer; write one, or let", capsys)
+    refused(["train", "grpo", *flags, *judge, *SHAPE], "or leave the pretraining out (--pretraining-texts 0)", capsys)
+    refused(["train", "pretraining", *flags[:4], *judge, *SHAPE], "open.jsonl, line 1: it has no answer", capsys)
+    assert not Path("runs").exists()
+    main(["train", "grpo", *flags, *model, *judge, "--total-steps", "8", "--out", str(tmp_path / "judged")])

@@ -38,10 +38,10 @@ def build(name: str, arguments: list[str]) -> Setup:
     Raises:
       ValueError: for anything that does not fit.
     """
-    from jaxrl import Pretraining, lm
+    from jaxrl import Pretraining
     from jaxrl.engine import check, describe
     from jaxrl.engine.names import ALGORITHMS, resolve
-    from jaxrl.presets import annealed, language_preset
+    from jaxrl.presets import annealed, checkpoint_fields, language_preset
 
     algorithm_class: Any = resolve("algorithm", name, ALGORITHMS)
     named = bool(arguments) and not arguments[0].startswith("-")
@@ -52,6 +52,9 @@ def build(name: str, arguments: list[str]) -> Setup:
     defaults = tuned.fields | {"total_steps": tuned.total_steps, "pretraining_texts": tuned.pretraining_texts}
     prog = f"jaxrl train {name} {task_name}".strip()
     options, fields = parse(algorithm_class, defaults, flags, prog, LanguageOptions)
+    if options.model is not None and not _is_run(options.model):
+        defaults |= checkpoint_fields(name, options.lora_rank > 0)
+        options, fields = parse(algorithm_class, defaults, flags, prog, LanguageOptions)
     if options.resume is not None:
         saved = describe.read(options.resume)
         _check_resumed(saved, task_name, task_options | shape, options)
@@ -61,9 +64,9 @@ def build(name: str, arguments: list[str]) -> Setup:
         algorithm = _resumed(algorithm_class, saved, options, fields)
         check(algorithm)
         return Setup(algorithm, options, f"{name}, resumed", None)
-    for field in ("seeds", "total_steps"):
-        if getattr(options, field) < 1:
-            raise ValueError(f"{field}={getattr(options, field)} must be at least 1")
+    for field, least in {"seeds": 1, "total_steps": 1, "pretraining_texts": 0, "lora_rank": 0}.items():
+        if getattr(options, field) < least:
+            raise ValueError(f"{field}={getattr(options, field)} must be at least {least}")
     model, params, tokenizer = _model(options, shape, algorithm_class)
     task, title = _task(task_name, options, task_options, tokenizer)
     if not hasattr(task, "prompts") and (algorithm_class is not Pretraining or options.reward):
@@ -73,11 +76,12 @@ def build(name: str, arguments: list[str]) -> Setup:
     pretraining = None
     if params is None:
         model, params, pretraining = _from_nothing(algorithm_class, task, tuned.model | shape, tuned, options)
-    lm.check_vocabulary(task.tokenizer, model.config.vocab_size)
     algorithm = _algorithm(algorithm_class, task, model, params, options, fields)
     check(algorithm)
+    if pretraining is not None:
+        check(pretraining)
     if tuned.anneal and not is_given("anneal_updates", flags):
-        algorithm = annealed(algorithm, options.total_steps)
+        algorithm = annealed(algorithm, options.total_steps, tuned.anneal)
     return Setup(algorithm, options, f"{name} on {title}", pretraining)
 
 
@@ -102,6 +106,11 @@ def _algorithm(
     return algorithm_class(task, model, params=params, **fields)
 
 
+def _is_run(directory: Path) -> bool:
+    """Whether a model's directory is a run of ours, and not in the Hugging Face layout."""
+    return (directory / "checkpoints").is_dir()
+
+
 def _model(options: LanguageOptions, changes: dict[str, Any], algorithm_class: Any) -> tuple[Any, Any, Any]:
     """Model, parameters in float32 and tokenizer of `--model`; three times None without it."""
     import jax.numpy as jnp
@@ -111,7 +120,7 @@ def _model(options: LanguageOptions, changes: dict[str, Any], algorithm_class: A
     if options.model is None:
         return None, None, None
     changes = _config_fields(changes)
-    if algorithm_class is TokenPPO and not (options.model / "checkpoints").is_dir():
+    if algorithm_class is TokenPPO and not _is_run(options.model):
         changes = {"value_head": True} | changes
     model, params, tokenizer = model_from(options.model, jnp.float32, **changes)
     if options.lora_rank and hasattr(model, "merged"):  # new adapters beside what the old ones learned
@@ -198,7 +207,7 @@ def _resumed(algorithm_class: Any, saved: dict[str, Any], options: LanguageOptio
         source = options.model or pretraining_directory(before)
         if not source.is_dir():
             raise ValueError(f"model: the run began with a model; name its directory by --model ({source} is none)")
-        head = {} if (source / "checkpoints").is_dir() else {"value_head": model.config.value_head}
+        head = {} if _is_run(source) else {"value_head": model.config.value_head}
         _, params, _ = model_from(source, jnp.float32, **head)
     if hasattr(model, "adapted"):
         options = dataclasses.replace(options, lora_rank=model.rank)
