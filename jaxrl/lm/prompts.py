@@ -18,6 +18,13 @@ class Prompts:
       tokens: int `[P, L]`.
       start: int `[P]`, column of each first token.
       answer: what the verifier needs to know besides, a pytree `[P, ...]`.
+
+    Example:
+      >>> prompts = Prompts(jnp.array([[0, 5], [6, 7]]), jnp.array([1, 0]))
+      >>> prompts.repeat(2).start.tolist()
+      [1, 1, 0, 0]
+
+    Source: our own.
     """
 
     tokens: jax.Array
@@ -38,6 +45,12 @@ class Text:
       prompt_length: L; 0 for texts without prompts.
       mask: bool `[B, T]`, tokens of the answers that count.
       start: int `[B]`, column of each first token; None: 0.
+
+    Example:
+      >>> Text(jnp.array([[5, 6, 7]]), 1, jnp.array([[True, True]])).tokens.shape
+      (1, 3)
+
+    Source: our own.
     """
 
     tokens: jax.Array

@@ -45,12 +45,20 @@ def of_split(draw: Callable[[jax.Array], tuple[jax.Array, Any]], key: jax.Array,
 
     Args:
       draw: function of a key that gives what tells prompts apart, int `[P, K]`, and a pytree `[P, ...]`. What two
-        prompts share that are one question asked twice, as `1+2` and `2+1`, should be the same.
+        prompts share that are one question asked twice, as `1+2` and `2+1`, should be the same. It must be able to
+        draw prompts of both splits: where one has none, the search does not end.
       key: consumed.
       held_out: which split.
 
     Returns:
       The pytree.
+
+    Example:
+      >>> def draw(key):
+      ...     numbers = jax.random.randint(key, (4, 1), 0, 1000)
+      ...     return numbers, numbers
+      >>> is_held_out(of_split(draw, jax.random.key(0), held_out=True)).tolist()
+      [True, True, True, True]
 
     Source: our own.
     """

@@ -107,6 +107,19 @@ def rewards_of(task: Any, prompts: Prompts, completions: Completions) -> Any:
       prompts: B rows.
       completions: B rows.
 
+    Returns:
+      float32 `[B]`.
+
+    Raises:
+      RewardError: as `Judged.judge`.
+
+    Example:
+      >>> from jaxrl import lm
+      >>> task = lm.tasks.Parity(4)
+      >>> completions = Completions(jnp.array([[4, 4]]), jnp.zeros((1, 2)), jnp.ones((1, 2), bool))
+      >>> rewards_of(task, task.prompts(jax.random.key(0), 1), completions).tolist()  # it has no end
+      [0.0]
+
     Source: our own.
     """
     return task.judge(prompts, completions) if hasattr(task, "judge") else task.verify(prompts, completions)
@@ -118,6 +131,15 @@ def texts_of(tokenizer: Tokenizer, completions: Completions) -> list[str]:
     Args:
       tokenizer: the task's.
       completions: B rows, on the host.
+
+    Returns:
+      B texts.
+
+    Example:
+      >>> from jaxrl import lm
+      >>> completions = Completions(jnp.array([[97, 98, 256]]), jnp.zeros((1, 3)), jnp.ones((1, 3), bool))
+      >>> texts_of(lm.Bytes(), completions)
+      ['ab']
 
     Source: our own.
     """
@@ -132,6 +154,15 @@ def questions_of(task: Any, prompts: Prompts) -> list[dict[str, Any]]:
     Args:
       task: of `lm.tasks`.
       prompts: B rows, on the host.
+
+    Returns:
+      B dictionaries.
+
+    Example:
+      >>> from jaxrl import lm
+      >>> task = lm.tasks.Parity(4)
+      >>> questions_of(task, task.prompts(jax.random.key(0), 1))
+      [{'prompt': '0111?'}]
 
     Source: our own.
     """
