@@ -129,27 +129,30 @@ PRESETS: dict[tuple[str, str], Preset] = {
 LANGUAGE_PRESETS: dict[str, LanguagePreset] = {
     "parity": LanguagePreset(
         250 * 128,
-        dict(num_prompts=16, group_size=8, learning_rate=5e-4, anneal_updates=400.0),
+        dict(num_prompts=16, group_size=8, learning_rate=5e-4),
         dict(width=64, num_layers=2, num_heads=4, mlp_size=192),
         dict(num_texts=64, learning_rate=2e-3, answers_only=True),
         1000 * 64,
+        anneal=1.6,
     ),
     "addition": LanguagePreset(
         800 * 512,
-        dict(num_prompts=64, group_size=8, learning_rate=5e-4, anneal_updates=900.0),
+        dict(num_prompts=64, group_size=8, learning_rate=5e-4),
         dict(width=96, num_layers=2, num_heads=4, mlp_size=256),
         dict(num_texts=128, learning_rate=2e-3, answers_only=True),
         2400 * 128,
+        anneal=1.125,
     ),
     "countdown": LanguagePreset(
         150 * 256,
-        dict(num_prompts=32, group_size=8, learning_rate=2e-4, anneal_updates=160.0),
+        dict(num_prompts=32, group_size=8, learning_rate=2e-4),
         dict(width=128, num_layers=2, num_heads=4, mlp_size=384),
         dict(num_texts=32, learning_rate=2e-3, answers_only=True, optimizer=ops.adamw),
         5000 * 32,
+        anneal=1.0,
     ),
 }
-"""By task: of GRPO and its relatives, whose horizon other learners take as the same part of their run."""
+"""By task: fields are of GRPO and its relatives, the rest of every learner by reinforcement."""
 
 LANGUAGE_DEFAULT = LanguagePreset(100_000, {}, dict(width=128, num_layers=4, num_heads=4), dict(num_texts=64), 200_000)
 
@@ -185,9 +188,7 @@ def language_preset(algorithm: str, task: str) -> LanguagePreset:
     variant, found = VARIANTS.get(algorithm, {}), ALGORITHMS.get(algorithm)
     if found is Pretraining:
         return tuned._replace(total_steps=tuned.pretraining_texts, fields=tuned.pretraining | variant, anneal=1.0)
-    fields = dict(tuned.fields)
-    horizon, each = fields.pop("anneal_updates", 0.0), fields.get("num_prompts", 1) * fields.get("group_size", 1)
-    return tuned._replace(fields=fields | variant if found is GRPO else {}, anneal=horizon * each / tuned.total_steps)
+    return tuned._replace(fields=tuned.fields | variant if found is GRPO else {})
 
 
 def checkpoint_fields(algorithm: str, adapters: bool) -> dict[str, Any]:

@@ -116,7 +116,8 @@ class Countdown:
         prompt_key, slip_key = jax.random.split(key)
         prompts = self.prompts(prompt_key, num_texts)
         slips = jax.random.bernoulli(slip_key, self.slip, (num_texts, NEEDS))
-        needs, expression = jax.vmap(_search)(*prompts.answer, slips)
+        numbers, target = prompts.answer
+        needs, expression = jax.vmap(_search)(numbers, target, slips)
         end = jnp.pad(expression, ((0, 0), (0, 1)), constant_values=END)
         room = jnp.pad(needs, ((0, 0), (0, end.shape[1])))
         answer = jax.vmap(jax.lax.dynamic_update_slice)(room, end, (needs > 0).sum(axis=1, keepdims=True))
