@@ -157,7 +157,7 @@ def test_a_model_of_yours_on_questions_of_yours(
         (["train", "grpo", "parity", "--model.max_length", "5"], "exceed the model's context of 5"),
         (["train", "grpo", "parity", "--task.num_bits"], "--task.num_bits needs a value"),
         (["train", "grpo", "parity", "--reward", "nowhere:f"], "reward: cannot import"),
-        (["train", "grpo", "parity", "--model.num_heads", "0"], "num_heads=0 must be at least 1"),
+        (["train", "grpo", "parity", "--model.num_heads", "0"], "num_heads=0 must be an integer, at least 1"),
         (["train", "rloo", "parity", "--group-size", "1"], "group_size=1: there is nothing to compare with"),
         (["train", "grpo", "parity", "--lora-rank", "4"], "lora_rank: adapters are of a model that is there"),
         (["train", "dpo", "parity", "--pretraining-texts", "0"], "params: preferences are of a trained model"),

@@ -197,6 +197,16 @@ def test_bfloat16_computes_in_bfloat16_and_gives_float32():
         ({"num_heads": 3}, "num_heads=3 must divide width=16"),
         ({"num_kv_heads": 3}, "num_kv_heads=3 must divide num_heads=4"),
         ({"head_dim": 5}, "head_dim=5 must be even"),
+        ({"head_dim": -4}, "head_dim=-4 must be an integer, at least 1"),
+        ({"head_dim": 0}, "head_dim=0 must be an integer, at least 1"),
+        ({"mlp_size": -8}, "mlp_size=-8 must be an integer, at least 1"),
+        ({"mlp_size": 0}, "mlp_size=0 must be an integer, at least 1"),
+        ({"num_kv_heads": 0}, "num_kv_heads=0 must be an integer, at least 1"),
+        ({"num_layers": 0}, "num_layers=0 must be an integer, at least 1"),
+        ({"width": "16"}, "width='16' must be an integer, at least 1"),
+        ({"max_length": 4.5}, "max_length=4.5 must be an integer, at least 1"),
+        ({"norm_epsilon": -1e-6}, "norm_epsilon=-1e-06 must be at least 0, and finite"),
+        ({"norm_epsilon": float("nan")}, "norm_epsilon=nan must be at least 0, and finite"),
     ],
 )
 def test_shapes_that_do_not_fit_are_refused(change, message):

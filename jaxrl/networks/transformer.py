@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from jaxrl.networks.attention import Attention, LayerCache, dense
 from jaxrl.networks.heads import Head
@@ -17,6 +18,13 @@ class Block(nn.Module):
 
     Args:
       config: the decoder's.
+
+    Example:
+      >>> config = TransformerConfig(vocab_size=10, width=16, num_layers=1, num_heads=2, rotary=None)
+      >>> x, mask = jnp.ones((1, 3, 16)), jnp.tril(jnp.ones((1, 3, 3), bool))
+      >>> (y, cache), _ = Block(config).init_with_output(jax.random.key(0), x, mask, None, None, 0)
+      >>> y.shape, cache[0].shape
+      ((1, 3, 16), (1, 2, 8, 3))
 
     Source: Vaswani et al. (2017); Xiong et al. (2020), On Layer Normalization in the Transformer Architecture,
     arXiv:2002.04745, for the place of the normalization; Shazeer (2020), GLU Variants Improve Transformer,
@@ -128,10 +136,20 @@ class Transformer(nn.Module):
 
         Returns:
           Features `[B, T, D]`, and the cache with the tokens' keys and values.
+
+        Raises:
+          ValueError: if the tokens end behind the cache's last column. A traced `column` cannot be checked: tokens
+            behind the end overwrite the last columns, and features mean nothing.
         """
         config = self.config
         start = jnp.zeros(len(tokens), jnp.int32) if start is None else start
         length = tokens.shape[1] if cache is None else cache[0][0].shape[3]
+        first = 0 if isinstance(column, Tracer) else int(column)
+        if cache is not None and first + tokens.shape[1] > length:
+            raise ValueError(
+                f"cache: {tokens.shape[1]} tokens from column {first} on do not fit into {length} columns; "
+                "make a longer one with empty_cache"
+            )
         columns = (column + jnp.arange(tokens.shape[1]))[None]
         keys = jnp.arange(length)[None, None]
         mask = (keys <= columns[..., None]) & (keys >= start[:, None, None])

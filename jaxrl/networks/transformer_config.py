@@ -1,6 +1,7 @@
 """The shape of a decoder: flags that reach from GPT-2 to Qwen3."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -8,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl.networks.positions import Rotary
+from jaxrl.types import whole_number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +40,9 @@ class TransformerConfig:
       value_head: whether there is a value beside the logits.
       remat: whether the backward pass computes blocks again instead of storing them.
       dtype: of the computation; parameters are float32, or what a checkpoint says.
+
+    Raises:
+      ValueError: for sizes that are no positive integers, or do not divide each other, naming the field.
 
     Example:
       >>> TransformerConfig(vocab_size=32, width=64, num_layers=2, num_heads=4).head_size
@@ -70,9 +75,13 @@ class TransformerConfig:
     dtype: jnp.dtype = jnp.float32
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "width", "num_layers", "num_heads", "kv_heads", "max_length"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+        for name in ("vocab_size", "width", "num_layers", "num_heads", "max_length"):
+            whole_number(name, getattr(self, name), 1)
+        for name in ("num_kv_heads", "head_dim", "mlp_size"):
+            if getattr(self, name) is not None:
+                whole_number(name, getattr(self, name), 1)
+        if not 0 <= self.norm_epsilon < math.inf:
+            raise ValueError(f"norm_epsilon={self.norm_epsilon} must be at least 0, and finite")
         if self.head_dim is None and self.width % self.num_heads:
             raise ValueError(f"num_heads={self.num_heads} must divide width={self.width}, or head_dim be given")
         if self.num_heads % self.kv_heads:
