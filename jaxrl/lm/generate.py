@@ -6,6 +6,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from jaxrl.lm.lora import without_adapters
 from jaxrl.lm.sampling import Sampling
 
 
@@ -18,6 +19,14 @@ class Completions:
       log_prob: of each token under the distribution it was drawn from; 0 behind the end.
       mask: bool, tokens that count: up to the stop token, which does. It comes from lengths, never from the tokens: a
         model may draw the pad token.
+
+    Example:
+      >>> mask = jnp.array([[True, True, False], [True, True, True]])
+      >>> drawn = Completions(jnp.array([[7, 9, 0], [7, 7, 0]]), jnp.zeros((2, 3)), mask)
+      >>> drawn.lengths.tolist(), drawn.ended(Sampling(3, (9,))).tolist(), drawn.last(2).tolist()
+      ([2, 3], [True, False], [[7, 9], [7, 0]])
+
+    Source: our own arrangement.
     """
 
     tokens: jax.Array
@@ -36,8 +45,7 @@ class Completions:
 
     def ended(self, sampling: Sampling) -> jax.Array:
         """Whether a stop token ended them, bool `[B]`; the others were cut."""
-        last = jnp.take_along_axis(self.tokens, self.lengths[:, None] - 1, axis=1)[:, 0]
-        return sampling.stops(last)
+        return sampling.stops(self.last(1)[:, 0])
 
     def last(self, count: int) -> jax.Array:
         """The last `count` tokens that count `[B, count]`; shorter completions repeat their first one."""
@@ -64,8 +72,10 @@ def generate(
 ) -> Completions:
     """Draw completions, token by token, from a cache of keys and values.
 
+    Adapters are added to the kernels once, before the first token.
+
     Args:
-      model: a `networks.Transformer`.
+      model: a `networks.Transformer`, or a `LoRA` of one.
       params: its parameters.
       prompts: int `[P, L]`, padded on the left.
       start: int `[P]`, column of each prompt's first token.
@@ -92,6 +102,7 @@ def generate(
     num_prompts, prompt_length = prompts.shape
     num_tokens = sampling.max_new_tokens
     check_context(model, prompt_length, num_tokens)
+    model, params = without_adapters(model, params, model.config.dtype)
     cache = model.empty_cache(num_prompts, prompt_length + num_tokens - 1)
     logits, cache = next_logits(model, params, prompts, start, cache, 0)
     logits, cache, start = jax.tree.map(lambda x: jnp.repeat(x, group_size, axis=0), (logits, cache, start))
@@ -125,8 +136,12 @@ def next_logits(
       params: its parameters.
       tokens: int `[B, T]`.
       start: int `[B]`, column of each row's first token.
-      cache: of what stands before them.
+      cache: of what stands before them, with columns to spare for the tokens.
       column: where the first of the tokens stands.
+
+    Raises:
+      ValueError: if the tokens end behind the cache's last column. A traced `column` cannot be checked: tokens behind
+        the end overwrite the last columns, and logits mean nothing.
 
     Example:
       >>> from jaxrl import networks
@@ -153,6 +168,13 @@ def check_context(model: Any, prompt_length: int, num_tokens: int) -> None:
 
     Raises:
       ValueError: naming both and the context.
+
+    Example:
+      >>> from jaxrl import networks
+      >>> model = networks.Transformer(networks.TransformerConfig(10, 16, num_layers=1, num_heads=2, max_length=8))
+      >>> check_context(model, prompt_length=4, num_tokens=4)
+
+    Source: our own.
     """
     context = model.config.max_length
     if prompt_length + num_tokens > context:

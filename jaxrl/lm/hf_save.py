@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxrl.lm import hf_config, safetensors
 from jaxrl.lm.hf import INDEX, TOKENIZER_FILES, Source, sources
-from jaxrl.lm.lora import LoRA
+from jaxrl.lm.lora import LoRA, without_adapters
 from jaxrl.lm.tokenizers import read_json
 from jaxrl.networks import Transformer
 
@@ -57,8 +57,7 @@ def save(
     directory = Path(directory)
     if directory.exists():
         raise FileExistsError(f"{directory}: it exists; choose another directory")
-    if isinstance(model, LoRA):
-        model, params = model.model, model.merged(params)
+    model, params = without_adapters(model, params)
     config = model.config
     family = hf_config.family_of(config)
     settings = hf_config.to_hf(config, family)

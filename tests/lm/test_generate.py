@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jaxrl import networks
-from jaxrl.lm import Sampling, generate, score
+from jaxrl.lm import Sampling, generate, next_logits, score
 from jaxrl.networks import TransformerConfig
 
 CONFIG = TransformerConfig(vocab_size=7, width=16, num_layers=2, num_heads=2, max_length=16, value_head=True)
@@ -40,7 +40,7 @@ def looped(sampling, key, group_size):
     """The same by the whole text again for every token, and one row after another."""
     rows = []
     prompts, starts = (np.repeat(np.asarray(x), group_size, axis=0) for x in (PROMPTS, START))
-    texts, alive = [list(map(int, prompt[first:])) for prompt, first in zip(prompts, starts, strict=True)], None
+    texts = [list(map(int, prompt[first:])) for prompt, first in zip(prompts, starts, strict=True)]
     alive = [True] * len(texts)
     for index in range(sampling.max_new_tokens):
         logits = jnp.stack([MODEL.apply(params(), jnp.array([text]))[0, -1] for text in texts])
@@ -168,3 +168,20 @@ def test_texts_longer_than_the_context_are_refused():
         drawn(PLAIN.replace(max_new_tokens=13), jax.random.key(0))
     small = networks.Transformer(dataclasses.replace(CONFIG, max_length=10))
     generate(small, params(), PROMPTS, START, jax.random.key(0), PLAIN)
+
+
+@pytest.mark.parametrize("jitted", [False, True])
+def test_tokens_that_a_cache_has_no_columns_for_are_refused(jitted):
+    def logits(length, column):
+        call = functools.partial(next_logits, MODEL, column=column)
+        call = jax.jit(call) if jitted else call
+        return call(params(), PROMPTS, START, MODEL.empty_cache(3, length))[0]
+
+    assert logits(6, 2).shape == (3, 7)
+    with pytest.raises(ValueError, match="cache: 4 tokens from column 0 on do not fit into 3 columns; make a longer"):
+        logits(3, 0)
+    for column in (3, jnp.int32(3)):
+        with pytest.raises(ValueError, match="cache: 4 tokens from column 3 on do not fit into 6 columns"):
+            logits(6, column)
+    with pytest.raises(ValueError, match="cache: 4 tokens"):  # wherever they would stand
+        jax.jit(lambda column: logits(3, column))(0)

@@ -1,5 +1,6 @@
 """Adapters: what they change, what they leave alone, and PEFT's layout."""
 
+import dataclasses
 import json
 
 import jax
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 import jaxrl
-from jaxrl import lm
+from jaxrl import lm, networks
 from jaxrl.lm import safetensors
 from tests.helpers import assert_trees_equal
 from tests.lm.make_golden import CONFIGS, GOLDEN, build, logits_of, tokens_and_padding
@@ -47,6 +48,46 @@ def test_kernels_are_moved_by_the_scaled_product():
         moved["params"]["blocks_0"]["mlp_in"]["kernel"], params["params"]["blocks_0"]["mlp_in"]["kernel"]
     )
     np.testing.assert_allclose(logits(model, params), logits(model.model, moved), atol=1e-5)
+
+
+def products(jaxpr, inside=False):
+    """Whether each product of two factors of an adapter of rank 2 stands within a loop."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general" and equation.invars[0].aval.shape[-1:] == (2,):
+            yield inside
+        for part in jax.tree.leaves(list(equation.params.values())):
+            inner = getattr(part, "jaxpr", part)
+            if hasattr(inner, "eqns"):
+                yield from products(inner, inside or equation.primitive.name in ("while", "scan"))
+
+
+@pytest.mark.parametrize("early_exit", [True, False])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_completions_add_the_products_once(dtype, early_exit):
+    model, params = adapted("llama")
+    config = dataclasses.replace(model.config, dtype=dtype)
+    model = dataclasses.replace(model, model=networks.Transformer(config))
+    sampling = lm.Sampling(6, (), early_exit=early_exit)
+
+    def drawn(params):
+        prompts = jnp.array([[1, 2, 3], [4, 5, 6]])
+        return lm.generate(model, params, prompts, jnp.zeros(2, jnp.int32), jax.random.key(0), sampling)
+
+    assert list(products(jax.make_jaxpr(drawn)(params).jaxpr)) == [False] * len(params["lora"])
+    ours = jax.jit(drawn)(params)
+    scores = lm.score(model, params, jnp.array([[1, 2, 3], [4, 5, 6]]), jnp.zeros(2, jnp.int32), ours.tokens, sampling)
+    np.testing.assert_allclose(ours.log_prob, scores.log_prob, atol=1e-5 if dtype == jnp.float32 else 0.05)
+
+
+def test_a_stream_adds_the_products_once(monkeypatch):
+    model, params = adapted("llama")
+    calls, merged = [], lm.LoRA.merged
+    monkeypatch.setattr(lm.LoRA, "merged", lambda *given: calls.append(1) or merged(*given))
+    key, sampling = jax.random.key(0), lm.Sampling(4)
+    tokens = list(jaxrl.engine.stream(model, params, [1, 2, 3], key, sampling))
+    assert len(calls) == 1
+    drawn = lm.generate(model, params, jnp.array([[1, 2, 3]]), jnp.zeros(1, jnp.int32), key, sampling)
+    assert tokens == drawn.tokens[0].tolist()
 
 
 def test_targets_that_name_no_layer_are_refused():
