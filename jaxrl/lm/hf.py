@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl.lm import hf_config, safetensors
-from jaxrl.lm.tokenizers import read_json
+from jaxrl.lm.hf_settings import read_json
 from jaxrl.networks import Transformer, TransformerConfig
 
 INDEX = "model.safetensors.index.json"
@@ -40,6 +40,11 @@ class Source:
     name: str
     transposed: bool = False
     part: int | None = None
+
+    def stored(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of the tensor that holds a parameter of a shape."""
+        whole = shape if self.part is None else (*shape[:-1], 3 * shape[-1])
+        return whole[::-1] if self.transposed else whole
 
     def read(self, tensors: Mapping[str, np.ndarray]) -> np.ndarray:
         """The parameter, as a view."""
@@ -128,21 +133,28 @@ def load(
       **changes: fields of the config to replace: `dtype=jnp.bfloat16` computes in it, `remat=True` saves memory,
         `value_head=True` adds one that begins at zero.
 
+    Returns:
+      The model, and its parameters as `model.init` arranges them.
+
     Raises:
       FileNotFoundError: for a missing file, naming it.
-      ValueError: for what is not supported or damaged, naming it.
+      ValueError: for what is not supported or damaged, naming the file.
+
+    Example:
+      >>> import tempfile
+      >>> from jaxrl import lm
+      >>> model = Transformer(TransformerConfig(vocab_size=10, width=16, num_layers=1, num_heads=2))
+      >>> with tempfile.TemporaryDirectory() as directory:
+      ...     lm.save(f"{directory}/new", model, model.init(jax.random.key(0), jnp.ones((1, 1), jnp.int32)))
+      ...     model, params = load(f"{directory}/new", param_dtype=jnp.bfloat16, max_length=64)
+      >>> model.config.width, model.config.max_length, params["params"]["embedding"].dtype
+      (16, 64, dtype(bfloat16))
 
     Source: our own arrangement.
     """
     directory = Path(directory)
-    config_file = directory / "config.json"
-    if not config_file.is_file():
-        raise FileNotFoundError(f"{config_file}: there is no such file; a model's directory has one")
-    settings = read_json(config_file)
-    try:
-        config = dataclasses.replace(hf_config.from_hf(settings), **changes)
-    except KeyError as error:
-        raise ValueError(f"{config_file}: it lacks {error}") from error
+    settings, config = read_config(directory)
+    config = dataclasses.replace(config, **changes)
     tensors = _tensors(directory)
     if settings["model_type"] == "gpt2" and "wte.weight" in tensors:  # as the hub has it
         tensors = {name if name.startswith("lm_head") else f"transformer.{name}": x for name, x in tensors.items()}
@@ -156,17 +168,44 @@ def load(
         if name not in where:
             leaves.append(jnp.zeros(shape.shape, param_dtype or jnp.float32))  # a value head, which begins at zero
             continue
-        leaves.append(_placed(name, where[name], tensors, shape.shape, param_dtype, sharding))
+        _check_tensor(directory, name, where[name], tensors[where[name].name], shape.shape)
+        leaves.append(_placed(name, where[name].read(tensors), param_dtype, sharding))
     return model, {"params": jax.tree.unflatten(tree, leaves)}
 
 
-def _placed(
-    name: str, source: Source, tensors: Mapping[str, np.ndarray], shape: tuple[int, ...], dtype: Any, sharding: Any
-) -> jax.Array:
+def read_config(directory: Path) -> tuple[dict[str, Any], TransformerConfig]:
+    """What the `config.json` of a directory says, and the shape of its model.
+
+    Args:
+      directory: of a checkpoint.
+
+    Raises:
+      FileNotFoundError: without `config.json`.
+      ValueError: for what is not supported or damaged, naming the file.
+
+    Source: our own arrangement.
+    """
+    path = directory / "config.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such file; a model's directory has one")
+    settings = read_json(path)
+    try:
+        return settings, hf_config.from_hf(settings)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _check_tensor(directory: Path, name: str, source: Source, tensor: np.ndarray, shape: tuple[int, ...]) -> None:
+    wanted, found = list(source.stored(shape)), list(tensor.shape)
+    if found != wanted:
+        raise ValueError(f"{directory}: {source.name} has the shape {found}, and {name} of config.json needs {wanted}")
+    if not jnp.issubdtype(tensor.dtype, jnp.floating):
+        raise ValueError(f"{directory}: {source.name} holds {tensor.dtype}; only checkpoints of floats are supported")
+
+
+def _placed(name: str, view: np.ndarray, dtype: Any, sharding: Any) -> jax.Array:
     """A parameter on its devices."""
-    view = source.read(tensors)
-    if view.shape != shape:
-        raise ValueError(f"{source.name} gives {name} the shape {list(view.shape)}, and config.json {list(shape)}")
+    shape = view.shape
     dtype = view.dtype if dtype is None else dtype
     if sharding is None:
         return jnp.asarray(view, dtype)
@@ -180,9 +219,9 @@ def _tensors(directory: Path) -> dict[str, np.ndarray]:
         return safetensors.read(directory / "model.safetensors")
     names = read_json(index).get("weight_map")
     if not isinstance(names, dict):
-        raise ValueError(f"{index}: it has no weight_map")
-    if wrong := [file for file in names.values() if Path(file).name != file]:
-        raise ValueError(f"{index}: {wrong[0]} is no file of the directory")
+        raise ValueError(f"{index}: it has no weight_map, a table of files by the names of tensors")
+    if wrong := [file for file in names.values() if not isinstance(file, str) or Path(file).name != file]:
+        raise ValueError(f"{index}: {wrong[0]!r} is no file of the directory")
     shards = {file: safetensors.read(directory / file) for file in sorted(set(names.values()))}
     if missing := [name for name, file in names.items() if name not in shards[file]]:
         raise ValueError(f"{index}: {missing[0]} is not in {names[missing[0]]}")

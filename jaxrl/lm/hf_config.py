@@ -7,6 +7,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
+from jaxrl.lm.hf_settings import checked
 from jaxrl.networks import LearnedPositions, LinearScaling, Llama3Scaling, Rotary, TransformerConfig
 
 FAMILIES = ("gpt2", "llama", "qwen2", "qwen3")
@@ -40,8 +41,12 @@ def from_hf(config: Mapping[str, Any]) -> TransformerConfig:
     Args:
       config: what its `config.json` says, of transformers 4 or 5.
 
+    Returns:
+      The shape; what the checkpoint does not say is as transformers has it.
+
     Raises:
-      ValueError: for an architecture, a rope type, an activation or a switch that is not supported, naming it.
+      ValueError: for an architecture, a rope type, an activation or a switch that is not supported, and for a setting
+        that is missing or not what it must be, naming it.
 
     Example:
       >>> from_hf({"model_type": "gpt2", "vocab_size": 11, "n_embd": 8, "n_layer": 1, "n_head": 2}).tied
@@ -52,7 +57,11 @@ def from_hf(config: Mapping[str, Any]) -> TransformerConfig:
     family = config.get("model_type")
     if family not in FAMILIES:
         raise ValueError(f"model_type {family!r} is not supported; supported are {', '.join(FAMILIES)}")
-    return _explicit(_gpt2(config) if family == "gpt2" else _llama(config, str(family)))
+    config = checked(config)
+    try:
+        return _explicit(_gpt2(config) if family == "gpt2" else _llama(config, str(family)))
+    except KeyError as error:
+        raise ValueError(f"it lacks {error}") from error
 
 
 def _gpt2(config: Mapping[str, Any]) -> TransformerConfig:
@@ -112,7 +121,7 @@ def _activation(name: str) -> Callable[[Any], Any]:
 def _rotary(config: Mapping[str, Any]) -> Rotary:
     """Transformers 5 has everything in `rope_parameters`; 4 has `rope_theta`, and `rope_scaling` or none."""
     rope = {"rope_theta": config.get("rope_theta", 10_000.0)}
-    rope |= config.get("rope_parameters") or config.get("rope_scaling") or {}
+    rope |= checked(config.get("rope_parameters") or config.get("rope_scaling") or {})
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind == "default":
         return Rotary(rope["rope_theta"])
@@ -127,12 +136,20 @@ def _rotary(config: Mapping[str, Any]) -> Rotary:
 def family_of(config: TransformerConfig) -> str:
     """The architecture in which a model of this shape can be written.
 
+    Args:
+      config: the shape.
+
+    Returns:
+      One of `FAMILIES`.
+
     Raises:
       ValueError: if there is none.
 
     Example:
       >>> family_of(TransformerConfig(vocab_size=8, width=8, num_layers=1, num_heads=2))
       'llama'
+
+    Source: as `from_hf`.
     """
     if config.norm is nn.LayerNorm and config.position_embedding is LearnedPositions and config.rotary is None:
         family = "gpt2"

@@ -11,9 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl.lm import hf_config, safetensors
-from jaxrl.lm.hf import INDEX, TOKENIZER_FILES, Source, sources
+from jaxrl.lm.hf import INDEX, TOKENIZER_FILES, Source, read_config, sources
 from jaxrl.lm.lora import LoRA, without_adapters
-from jaxrl.lm.tokenizers import read_json
 from jaxrl.networks import Transformer
 
 
@@ -28,7 +27,7 @@ class _Lazy:
         self.size = int(np.prod(self.shape))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        whole = np.concatenate([np.asarray(part) for part in self.parts], axis=-1)
+        whole = np.concatenate([safetensors.on_host(part) for part in self.parts], axis=-1)
         return np.ascontiguousarray(whole.T if self.transposed else whole)
 
 
@@ -51,32 +50,36 @@ def save(
     Raises:
       FileExistsError: if there is something already.
       ValueError: if no supported architecture has the model's shape, or `like` another one.
+      FileNotFoundError: if `like` has no `config.json`.
+
+    Example:
+      >>> import tempfile
+      >>> from jaxrl import networks
+      >>> model = Transformer(networks.TransformerConfig(vocab_size=10, width=16, num_layers=1, num_heads=2))
+      >>> params = model.init(jax.random.key(0), jnp.ones((1, 1), jnp.int32))
+      >>> with tempfile.TemporaryDirectory() as directory:
+      ...     save(f"{directory}/new", model, params)
+      ...     sorted(path.name for path in Path(directory, "new").iterdir())
+      ['config.json', 'model.safetensors']
 
     Source: our own arrangement.
     """
-    directory = Path(directory)
-    if directory.exists():
-        raise FileExistsError(f"{directory}: it exists; choose another directory")
-    model, params = without_adapters(model, params)
-    config = model.config
-    family = hf_config.family_of(config)
-    settings = hf_config.to_hf(config, family)
-    if like is not None:
-        settings = read_json(Path(like) / "config.json")
-        if hf_config.from_hf(settings) != hf_config.from_hf(hf_config.to_hf(config, family)):
-            raise ValueError(f"like={like}: its config.json is of a model of another shape")
-    part = directory.with_name(directory.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    if like is not None:
-        for name in TOKENIZER_FILES:
-            if (Path(like) / name).is_file():
-                shutil.copyfile(Path(like) / name, part / name)
-    dtype = jnp.dtype(params["params"]["embedding"].dtype).name
-    settings = {name: value for name, value in settings.items() if name != "dtype"} | {"torch_dtype": dtype}
-    (part / "config.json").write_text(json.dumps(settings, indent=2))
-    _write_shards(part, _gathered(params, sources(config, family)), largest_shard)
-    part.rename(directory)
+    with safetensors.new_directory(directory) as part:
+        model, params = without_adapters(model, params)
+        config = model.config
+        family = hf_config.family_of(config)
+        settings = hf_config.to_hf(config, family)
+        if like is not None:
+            settings, shape = read_config(Path(like))
+            if shape != hf_config.from_hf(hf_config.to_hf(config, family)):
+                raise ValueError(f"like={like}: its config.json is of a model of another shape")
+            for name in TOKENIZER_FILES:
+                if (Path(like) / name).is_file():
+                    shutil.copyfile(Path(like) / name, part / name)
+        dtype = jnp.dtype(params["params"]["embedding"].dtype).name
+        settings = {name: value for name, value in settings.items() if name != "dtype"} | {"torch_dtype": dtype}
+        (part / "config.json").write_text(json.dumps(settings, indent=2))
+        _write_shards(part, _gathered(params, sources(config, family)), largest_shard)
 
 
 def _gathered(params: Any, where: Mapping[str, Source]) -> dict[str, _Lazy]:

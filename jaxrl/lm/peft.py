@@ -2,7 +2,6 @@
 
 import json
 import math
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl.lm import hf_config, safetensors
-from jaxrl.lm.hf import sources
+from jaxrl.lm.hf import Source, sources
+from jaxrl.lm.hf_settings import is_integer, is_number, read_json
 from jaxrl.lm.lora import LoRA
-from jaxrl.lm.tokenizers import read_json
 from jaxrl.networks import Transformer
 
 CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
@@ -44,18 +43,25 @@ def save_adapters(directory: Path | str, model: LoRA, params: Any, base: str | N
       FileExistsError: if there is something already.
       ValueError: if no supported architecture has the model's shape.
 
+    Example:
+      >>> import jax, tempfile
+      >>> from jaxrl import networks
+      >>> model = LoRA(Transformer(networks.TransformerConfig(vocab_size=10, width=16, num_layers=1, num_heads=2)))
+      >>> params = model.init(jax.random.key(0), jnp.ones((1, 1), jnp.int32))
+      >>> with tempfile.TemporaryDirectory() as directory:
+      ...     save_adapters(f"{directory}/new", model, params)
+      ...     sorted(path.name for path in Path(directory, "new").iterdir())
+      ['adapter_config.json', 'adapter_model.safetensors']
+
     Source: the layout of the PEFT library.
     """
-    directory = Path(directory)
-    if directory.exists():
-        raise FileExistsError(f"{directory}: it exists; choose another directory")
-    family = hf_config.family_of(model.config)
+    where = _sources(model)
     modules: dict[str, dict[int, Any]] = {}
-    for path, source in sources(model.config, family).items():
+    for path, source in where.items():
         adapter = params["lora"].get(path.removesuffix("/kernel")) if path.endswith("/kernel") else None
         if adapter is not None:
-            modules.setdefault(source.name.removesuffix(".weight"), {})[source.part or 0] = adapter
-    thirds = {source.name.removesuffix(".weight") for source in sources(model.config, family).values() if source.part}
+            modules.setdefault(_module(source), {})[source.part or 0] = adapter
+    thirds = {_module(source) for source in where.values() if source.part}
     tensors, ranks = {}, {}
     for module, parts in modules.items():
         a, b = _joined(parts, 3 if module in thirds else 1)
@@ -72,17 +78,27 @@ def save_adapters(directory: Path | str, model: LoRA, params: Any, base: str | N
         "rank_pattern": ranks,
         "alpha_pattern": {name: rank * model.alpha / model.rank for name, rank in ranks.items()},
         "target_modules": sorted({_short(module) for module in modules}),
-        "fan_in_fan_out": family == "gpt2",
+        "fan_in_fan_out": hf_config.family_of(model.config) == "gpt2",
         "lora_dropout": 0.0,
         "bias": "none",
         "inference_mode": True,
     }
-    part = directory.with_name(directory.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    (part / CONFIG).write_text(json.dumps(settings, indent=2))
-    safetensors.write(part / TENSORS, tensors)
-    part.rename(directory)
+    with safetensors.new_directory(directory) as part:
+        (part / CONFIG).write_text(json.dumps(settings, indent=2))
+        safetensors.write(part / TENSORS, tensors)
+
+
+def _sources(model: Any) -> dict[str, Source]:
+    return sources(model.config, hf_config.family_of(model.config))
+
+
+def _module(source: Source) -> str:
+    return source.name.removesuffix(".weight")
+
+
+def _names(source: Source) -> list[str]:
+    """Names of the tensors of an adapter."""
+    return [f"base_model.model.{_module(source)}.lora_{letter}.weight" for letter in "AB"]
 
 
 def _short(module: str) -> str:
@@ -92,7 +108,7 @@ def _short(module: str) -> str:
 
 def _joined(parts: dict[int, Any], num_parts: int) -> tuple[np.ndarray, np.ndarray]:
     """One pair of factors `[D, R]` and `[R, n out]` of adapters of n layers with one input, each in its own columns."""
-    factors = {part: (np.asarray(one["A"]), np.asarray(one["B"])) for part, one in sorted(parts.items())}
+    factors = {part: tuple(safetensors.on_host(one[letter]) for letter in "AB") for part, one in sorted(parts.items())}
     width = next(iter(factors.values()))[1].shape[1]
     a = np.concatenate([a for a, _ in factors.values()], axis=1)
     b = np.zeros((a.shape[1], num_parts * width), a.dtype)
@@ -111,45 +127,64 @@ def load_adapters(directory: Path | str, model: Transformer, params: Any) -> tup
       model: that they were trained on.
       params: its parameters.
 
+    Returns:
+      The model with adapters, and its parameters as `LoRA.adapted` gives them.
+
     Raises:
       FileNotFoundError: for a missing file, naming it.
-      ValueError: for adapters of another kind or of another model, naming what does not fit.
+      ValueError: for adapters of another kind or of another model, and for damaged files, naming what does not fit.
+
+    Example:
+      >>> import jax, tempfile
+      >>> from jaxrl import networks
+      >>> model = LoRA(Transformer(networks.TransformerConfig(vocab_size=10, width=16, num_layers=1, num_heads=2)))
+      >>> params = model.init(jax.random.key(0), jnp.ones((1, 1), jnp.int32))
+      >>> with tempfile.TemporaryDirectory() as directory:
+      ...     save_adapters(f"{directory}/new", model, params)
+      ...     again, same = load_adapters(f"{directory}/new", model.model, params)
+      >>> again.rank, again.targets == tuple(sorted(model.targets)), same["lora"].keys() == params["lora"].keys()
+      (8, True, True)
 
     Source: as `save_adapters`.
     """
     directory = Path(directory)
-    if not (directory / CONFIG).is_file():
-        raise FileNotFoundError(f"{directory / CONFIG}: there is no such file; adapters have one")
-    settings = read_json(directory / CONFIG)
-    for name, allowed in REFUSED.items():
-        if settings.get(name, allowed[0]) not in allowed:
-            raise ValueError(f"{directory / CONFIG}: {name}={settings[name]!r} is not supported")
-    _check_scale(directory, settings)
-    tensors = safetensors.read(directory / TENSORS)
-    where = sources(model.config, hf_config.family_of(model.config))
+    settings = _settings(directory / CONFIG)
+    file = directory / TENSORS
+    tensors = safetensors.read(file)
+    where = {path: source for path, source in _sources(model).items() if path.endswith("/kernel")}
     adapters, used = {}, set()
     for path, source in where.items():
-        module = f"base_model.model.{source.name.removesuffix('.weight')}"
-        names = [f"{module}.lora_{letter}.weight" for letter in "AB"]
-        if not path.endswith("/kernel") or names[0] not in tensors or names[1] not in tensors:
+        names = _names(source)
+        if not tensors.keys() & set(names):
             continue
         used |= set(names)
-        a, b = tensors[names[0]].T, tensors[names[1]].T
-        if source.part is not None:
-            size = b.shape[1] // 3
-            a, b = _own_rows(a, b[:, source.part * size : (source.part + 1) * size], settings["r"])
         kernel = params["params"]
         for key in path.split("/"):
             kernel = kernel[key]
-        if (a.shape[0], b.shape[1]) != kernel.shape or a.shape[1] != b.shape[0] or a.shape[1] != settings["r"]:
-            raise ValueError(
-                f"{names[0]} and {names[1]} do not fit {path} of shape {list(kernel.shape)} and r={settings['r']}"
-            )
+        a, b = _factors(file, path, source, tensors, kernel.shape, settings["r"])
         adapters[path.removesuffix("/kernel")] = {"A": jnp.asarray(a), "B": jnp.asarray(b)}
     if extra := sorted(set(tensors) - used):
-        raise ValueError(f"{directory}: {extra[0]} has no place in the model")
+        raise ValueError(f"{file}: {extra[0]} has no place in the model")
+    _check_targets(file, settings.get("target_modules"), {_module(source) for source in where.values()}, used)
     targets = tuple(sorted({path.partition("/")[2] for path in adapters}))
     return LoRA(model, settings["r"], float(settings["lora_alpha"]), targets), {**params, "lora": adapters}
+
+
+def _factors(
+    file: Path, path: str, source: Source, tensors: dict[str, np.ndarray], shape: tuple[int, ...], rank: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """A and B of the kernel at a path, of a shape."""
+    names = _names(source)
+    if missing := sorted(set(names) - tensors.keys()):
+        raise ValueError(f"{file}: {missing[0]} is missing, the other half of an adapter")
+    a, b = (tensors[name].T for name in names)
+    columns = shape[1] if source.part is None else 3 * shape[1]
+    fits = a.ndim == 2 and a.shape[0] == shape[0] and b.shape == (a.shape[1], columns)
+    if fits and source.part is not None:
+        a, b = _own_rows(a, b[:, source.part * shape[1] : (source.part + 1) * shape[1]], rank)
+    if not fits or a.shape[1] != rank:
+        raise ValueError(f"{file}: {names[0]} and {names[1]} do not fit {path} of shape {list(shape)} and r={rank}")
+    return a, b
 
 
 def _own_rows(a: np.ndarray, b: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
@@ -161,10 +196,36 @@ def _own_rows(a: np.ndarray, b: np.ndarray, rank: int) -> tuple[np.ndarray, np.n
     return a[:, rows], b[rows]
 
 
-def _check_scale(directory: Path, settings: dict[str, Any]) -> None:
-    """All adapters are scaled alike, whatever their ranks."""
-    ranks, alphas = settings.get("rank_pattern") or {}, settings.get("alpha_pattern") or {}
-    for module in {*ranks, *alphas}:
+def _settings(file: Path) -> dict[str, Any]:
+    """What `adapter_config.json` says, if all of it is what is read here."""
+    if not file.is_file():
+        raise FileNotFoundError(f"{file}: there is no such file; adapters have one")
+    settings = read_json(file)
+    for name, allowed in REFUSED.items():
+        if settings.get(name, allowed[0]) not in allowed:
+            raise ValueError(f"{file}: {name}={settings[name]!r} is not supported")
+    ranks, alphas = (settings.get(name) or {} for name in ("rank_pattern", "alpha_pattern"))
+    for name, table in (("rank_pattern", ranks), ("alpha_pattern", alphas)):
+        if not isinstance(table, dict):
+            raise ValueError(f"{file}: {name}={table!r} must be a table")
+    for name, rank in {"r": settings.get("r"), **ranks}.items():
+        if not is_integer(rank) or rank < 1:
+            raise ValueError(f"{file}: the rank {name}={rank!r} must be a positive integer")
+    for name, alpha in {"lora_alpha": settings.get("lora_alpha"), **alphas}.items():
+        if not is_number(alpha):
+            raise ValueError(f"{file}: the scale {name}={alpha!r} must be a number")
+    for module in {*ranks, *alphas}:  # all adapters are scaled alike, whatever their ranks
         scale = alphas.get(module, settings["lora_alpha"]) / ranks.get(module, settings["r"])
         if not math.isclose(scale, settings["lora_alpha"] / settings["r"], rel_tol=1e-6):
-            raise ValueError(f"{directory / CONFIG}: {module} is scaled by {scale}, unlike the others")
+            raise ValueError(f"{file}: {module} is scaled by {scale}, unlike the others")
+    return settings
+
+
+def _check_targets(file: Path, targets: Any, modules: set[str], used: set[str]) -> None:
+    """Refuse files without an adapter of what the settings name, if the model has such a layer."""
+    if not used:
+        raise ValueError(f"{file}: it has no adapters")
+    for target in targets if isinstance(targets, list) else ():  # otherwise a pattern
+        meant = [module for module in modules if f".{module}".endswith(f".{target}")]
+        if meant and not any(name.split(".lora_")[0].endswith(module) for name in used for module in meant):
+            raise ValueError(f"{file}: no tensor is of {target}, which target_modules of {CONFIG} names")

@@ -1,11 +1,14 @@
 """Files of tensors: read as views of the file, written whole or not at all."""
 
+import contextlib
 import json
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import ml_dtypes
 import numpy as np
 
@@ -30,9 +33,20 @@ def read(path: Path | str) -> dict[str, np.ndarray]:
     Args:
       path: of a `.safetensors` file.
 
+    Returns:
+      Arrays by name.
+
     Raises:
       FileNotFoundError: naming the file.
       ValueError: for a file that is cut, or whose header does not describe it.
+
+    Example:
+      >>> import tempfile
+      >>> with tempfile.TemporaryDirectory() as directory:
+      ...     write(f"{directory}/two.safetensors", {"a": np.arange(3.0), "b": np.ones((2, 1), np.int8)})
+      ...     tensors = read(f"{directory}/two.safetensors")
+      >>> tensors["a"].tolist(), tensors["b"].shape
+      ([0.0, 1.0, 2.0], (2, 1))
 
     Source: the format of the safetensors library: eight bytes of a header's length, the header in JSON, the tensors.
     """
@@ -57,7 +71,7 @@ def read(path: Path | str) -> dict[str, np.ndarray]:
 def _header(path: Path, text: bytes) -> dict[str, Any]:
     try:
         header = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: its header is no JSON; it is no safetensors file, or damaged") from error
     if not isinstance(header, dict):
         raise ValueError(f"{path}: its header is no table of tensors; it is damaged")
@@ -109,6 +123,16 @@ def write(path: Path | str, tensors: Mapping[str, Any]) -> None:
       path: of the file.
       tensors: arrays by name; one of them at a time is on the host.
 
+    Raises:
+      ValueError: for a tensor of a dtype that has no name in the format, naming both.
+
+    Example:
+      >>> import tempfile
+      >>> with tempfile.TemporaryDirectory() as directory:
+      ...     write(Path(directory) / "one.safetensors", {"a": np.zeros(2, np.float32)})
+      ...     [path.name for path in Path(directory).iterdir()]
+      ['one.safetensors']
+
     Source: as `read`.
     """
     path, names = Path(path), {np.dtype(dtype): name for name, dtype in DTYPES.items()}
@@ -116,14 +140,76 @@ def write(path: Path | str, tensors: Mapping[str, Any]) -> None:
     position = 0
     for name, tensor in tensors.items():
         dtype = np.dtype(tensor.dtype)
+        if dtype not in names:
+            raise ValueError(f"{path}: {name} has the dtype {dtype}; supported are {', '.join(map(str, names))}")
         last = position + dtype.itemsize * int(np.prod(tensor.shape))
         header[name] = {"dtype": names[dtype], "shape": list(tensor.shape), "data_offsets": [position, last]}
         position = last
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
+    with _complete(path) as part, part.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for tensor in tensors.values():
-            file.write(np.ascontiguousarray(tensor).view(np.uint8).data if tensor.size else b"")
-    os.replace(part, path)
+            file.write(np.ascontiguousarray(on_host(tensor)).view(np.uint8).data if tensor.size else b"")
+
+
+def on_host(tensor: Any) -> np.ndarray:
+    """A tensor as an array of NumPy that lives no longer than whoever asked for it.
+
+    A `jax.Array` keeps what `np.asarray` copied from its devices; another one of the same buffers is thrown away.
+
+    Args:
+      tensor: `jax.Array`, or what NumPy can read.
+
+    Returns:
+      Its values, of the same shape.
+
+    Source: our own.
+    """
+    if isinstance(tensor, jax.Array):
+        shards = [shard.data for shard in tensor.addressable_shards]
+        tensor = jax.make_array_from_single_device_arrays(tensor.shape, tensor.sharding, shards)
+    return np.asarray(tensor)
+
+
+@contextlib.contextmanager
+def new_directory(directory: Path | str) -> Iterator[Path]:
+    """A directory to fill, which has its name when everything in it is written, and is gone if something raises.
+
+    Args:
+      directory: that must not exist.
+
+    Yields:
+      Where it is filled.
+
+    Raises:
+      FileExistsError: if there is something already.
+
+    Source: our own.
+    """
+    directory = Path(directory)
+    if directory.exists():
+        raise FileExistsError(f"{directory}: it exists; choose another directory")
+    with _complete(directory) as part:
+        part.mkdir(parents=True)
+        yield part
+
+
+@contextlib.contextmanager
+def _complete(path: Path) -> Iterator[Path]:
+    """A place beside `path` to write to; it takes the name when all is written, and goes if something raises."""
+    part = path.with_name(path.name + ".part")
+    _remove(part)  # of a process that was killed
+    try:
+        yield part
+        os.replace(part, path)
+    except BaseException:
+        _remove(part)
+        raise
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -104,13 +104,88 @@ def change_config(directory, **changes):
         ({"use_sliding_window": True}, "use_sliding_window=True is not supported"),
         ({"num_hidden_layers": 3}, "model.layers.2.* is missing"),
         ({"num_hidden_layers": 1}, "model.layers.1.* has no place"),
-        ({"intermediate_size": 32}, "gives blocks_0/mlp_gated/kernel the shape .16, 24., and config.json .16, 32."),
+        ({"intermediate_size": 32}, "the shape .24, 16., and blocks_0/mlp_gated/kernel of config.json needs .32, 16."),
+        ({"hidden_size": "16"}, "config.json: hidden_size='16' must be a positive integer"),
+        ({"num_attention_heads": True}, "config.json: num_attention_heads=True must be a positive integer"),
+        ({"head_dim": -4}, "config.json: head_dim=-4 must be a positive integer"),
+        ({"num_attention_heads": 3, "head_dim": None}, "config.json: num_heads=3 must divide width=16"),
+        ({"vocab_size": None}, "config.json: it lacks 'vocab_size'"),
+        ({"rms_norm_eps": "1e-6"}, "config.json: rms_norm_eps='1e-6' must be a positive number"),
+        ({"tie_word_embeddings": "false"}, "config.json: tie_word_embeddings='false' must be true or false"),
+        ({"hidden_act": ["silu"]}, "config.json: hidden_act=.'silu'. must be a name"),
+        ({"model_type": ["llama"]}, "config.json: model_type .'llama'. is not supported"),
+        ({"rope_parameters": [1]}, "config.json: rope_parameters=.1. must be a table"),
+        ({"rope_parameters": {"rope_type": "linear"}}, "config.json: it lacks 'factor'"),
+        ({"rope_parameters": {"rope_type": "linear", "factor": "2"}}, "config.json: factor='2' must be a positive"),
+        ({"rope_parameters": {"rope_theta": float("nan")}}, "config.json: rope_theta=nan must be a positive number"),
     ],
 )
 def test_configurations_that_do_not_fit_are_refused(copied, changes, message):
     change_config(copied, **changes)
     with pytest.raises(ValueError, match=message):
         hf.load(copied)
+
+
+DEEP = "[" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1]", "config.json: it is no table of settings"),
+        ("", "config.json: it is no JSON"),
+        (DEEP, "config.json: it is no JSON"),
+        ("1" * 5000, "config.json: it is no JSON"),
+        ("\xff", "config.json: it is no UTF-8 text"),
+    ],
+)
+def test_settings_that_are_no_table_are_refused(copied, tmp_path, text, message):
+    model, params = hf.load(copied)
+    (copied / "config.json").write_bytes(text.encode("latin1"))
+    with pytest.raises(ValueError, match=message):
+        hf.load(copied)
+    with pytest.raises(ValueError, match=message):
+        hf_save.save(tmp_path / "new", model, params, like=copied)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [
+        ([], "index.json: it is no table"),
+        ({"weight_map": ["model.safetensors"]}, "index.json: it has no weight_map, a table"),
+        ({"weight_map": {"a": 5}}, "index.json: 5 is no file of the directory"),
+        ({"weight_map": {"a": None}}, "index.json: None is no file of the directory"),
+        ({"weight_map": {"a": ["model.safetensors"]}}, "index.json: .'model.safetensors'. is no file"),
+        ({"weight_map": {"a": "../model.safetensors"}}, "index.json: '../model.safetensors' is no file"),
+        ({"weight_map": {"a": "model.safetensors"}}, "index.json: a is not in model.safetensors"),
+        ({"weight_map": {}}, "model.embed_tokens.weight|is missing"),
+    ],
+)
+def test_indices_that_are_damaged_are_refused(copied, index, message):
+    (copied / hf.INDEX).write_text(json.dumps(index))
+    with pytest.raises(ValueError, match=message):
+        hf.load(copied)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: np.float32(1).reshape(()), r"c_attn.weight has the shape \[\], and .* needs \[16, 48\]"),
+        (lambda x: np.pad(x, ((0, 0), (0, 1))), r"c_attn.weight has the shape \[16, 49\]"),
+        (lambda x: x.astype(np.int8), "c_attn.weight holds int8; only checkpoints of floats are supported"),
+        (None, "c_attn.weight is missing"),
+    ],
+)
+def test_tensors_that_do_not_fit_are_refused(tmp_path, change, message):
+    shutil.copytree(GOLDEN / "gpt2", tmp_path / "model")
+    path = tmp_path / "model" / "model.safetensors"
+    tensors = dict(safetensors.read(path))
+    name = next(name for name in tensors if name.endswith("0.attn.c_attn.weight"))
+    old = tensors.pop(name)
+    safetensors.write(path, tensors if change is None else tensors | {name: change(old)})
+    with pytest.raises(ValueError, match=message):
+        hf.load(tmp_path / "model")
 
 
 def test_both_generations_of_configurations_are_read():
@@ -176,6 +251,9 @@ def negative(header, body):
         (lacking, "lacks dtype, shape or data_offsets"),
         (negative, "cannot be what stands at -4"),
         (lambda header, body: (b"{", body), "its header is no JSON"),
+        (lambda header, body: (DEEP.encode(), body), "its header is no JSON"),
+        (lambda header, body: (header | {"a": []}, body), "a lacks dtype, shape or data_offsets"),
+        (lambda header, body: (header | {"a": {"dtype": [], "shape": 1, "data_offsets": 2}}, body), "a lacks dtype"),
         (lambda header, body: (b"[1]", body), "its header is no table"),
     ],
 )
@@ -208,17 +286,52 @@ def test_missing_files_are_named(copied):
 
 def test_nothing_is_half_written(tmp_path, monkeypatch):
     model, params = hf.load(GOLDEN / "llama")
-
-    def fails(path, tensors):
-        raise OSError("no space left")
-
-    monkeypatch.setattr(safetensors, "write", fails)
+    stale = tmp_path / "new.part"
+    stale.mkdir()  # of a process that was killed
+    monkeypatch.setattr(safetensors, "on_host", full)
     with pytest.raises(OSError, match="no space"):
-        hf_save.save(tmp_path / "new", model, params)
-    assert not (tmp_path / "new").exists()
+        hf_save.save(tmp_path / "new", model, params, largest_shard=4000)
+    adapted = lm.LoRA(model)
+    with pytest.raises(OSError, match="no space"):
+        lm.save_adapters(tmp_path / "new", adapted, adapted.adapted(params, jax.random.key(0)))
+    with pytest.raises(OSError, match="no space"):
+        safetensors.write(tmp_path / "new", {"a": np.ones(3)})
+    with pytest.raises(ValueError, match="new: a has the dtype complex64; supported are float64, float32"):
+        safetensors.write(tmp_path / "new", {"a": np.ones(3, np.complex64)})
+    assert not list(tmp_path.iterdir())
     (tmp_path / "there").mkdir()
     with pytest.raises(FileExistsError, match="choose another directory"):
         hf_save.save(tmp_path / "there", model, params)
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+
+
+def full(tensor):
+    raise OSError("no space left")
+
+
+def test_what_was_there_stays_when_writing_fails(tmp_path, monkeypatch):
+    path = tmp_path / "one.safetensors"
+    safetensors.write(path, {"a": np.ones(3)})
+    monkeypatch.setattr(safetensors, "on_host", full)
+    with pytest.raises(OSError, match="no space"):
+        safetensors.write(path, {"a": np.zeros(3)})
+    assert list(tmp_path.iterdir()) == [path] and safetensors.read(path)["a"].tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("spec", [("data",), ()])
+def test_no_copy_of_a_tensor_stays_on_the_host(spec, tmp_path):
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:2]), ("data",))
+
+    def sharding(path, shape):
+        return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*spec if shape[0] % 2 == 0 else ()))
+
+    model, params = hf.load(GOLDEN / "llama", sharding=sharding)
+    hf_save.save(tmp_path / "new", model, params)
+    safetensors.write(tmp_path / "plain", {"a": params["params"]["embedding"]})
+    for leaf in jax.tree.leaves(params):  # where JAX keeps what `np.asarray` copied
+        assert leaf._npy_value is None
+        assert all(shard.data._npy_value is None for shard in leaf.addressable_shards)
+    jax.tree.map(np.testing.assert_array_equal, hf.load(tmp_path / "new")[1], hf.load(GOLDEN / "llama")[1])
 
 
 @pytest.mark.parametrize("change", [{"rotary": None}, {"activation": jnp.tanh}])

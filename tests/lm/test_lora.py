@@ -162,6 +162,14 @@ def test_peft_agrees(name, tmp_path):
         ({"use_rslora": True}, "use_rslora=True is not supported"),
         ({"bias": "all"}, "bias='all' is not supported"),
         ({"alpha_pattern": {"q_proj": 9.0}}, "q_proj is scaled by 4.5, unlike the others"),
+        ({"peft_type": ["LORA"]}, "peft_type=.'LORA'. is not supported"),
+        ({"r": None}, "adapter_config.json: the rank r=None must be a positive integer"),
+        ({"r": "2"}, "adapter_config.json: the rank r='2' must be a positive integer"),
+        ({"r": 0}, "adapter_config.json: the rank r=0 must be a positive integer"),
+        ({"rank_pattern": {"q_proj": 0}}, "adapter_config.json: the rank q_proj=0 must be a positive integer"),
+        ({"rank_pattern": [1]}, "adapter_config.json: rank_pattern=.1. must be a table"),
+        ({"lora_alpha": None}, "adapter_config.json: the scale lora_alpha=None must be a number"),
+        ({"alpha_pattern": {"q_proj": "9"}}, "adapter_config.json: the scale q_proj='9' must be a number"),
     ],
 )
 def test_adapters_of_another_kind_are_refused(setting, message, tmp_path):
@@ -187,3 +195,43 @@ def test_adapters_of_another_model_are_refused(tmp_path):
     (tmp_path / "new" / "adapter_config.json").unlink()
     with pytest.raises(FileNotFoundError, match="adapters have one"):
         lm.load_adapters(tmp_path / "new", *lm.load(GOLDEN / "llama"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda name, x: {}, "lora_A.weight is missing, the other half of an adapter"),
+        (lambda name, x: {name: x[0]}, "do not fit blocks_0/attention/"),
+        (lambda name, x: {name: x[0, 0]}, "do not fit blocks_0/attention/"),
+        (lambda name, x: {name: x[None]}, "do not fit blocks_0/attention/"),
+    ],
+)
+@pytest.mark.parametrize("name", ["llama", "gpt2"])
+def test_adapters_that_are_damaged_are_refused(name, change, message, tmp_path):
+    lm.save_adapters(tmp_path / "new", *adapted(name))
+    file = tmp_path / "new" / "adapter_model.safetensors"
+    tensors = {key: np.array(x) for key, x in safetensors.read(file).items()}
+    first = next(iter(tensors))
+    safetensors.write(file, tensors | change(first, tensors.pop(first)))
+    with pytest.raises(ValueError, match=f"adapter_model.safetensors: .*{message}"):
+        lm.load_adapters(tmp_path / "new", *lm.load(GOLDEN / name))
+
+
+def test_adapters_that_are_missing_are_named(tmp_path):
+    lm.save_adapters(tmp_path / "new", *adapted("llama"))
+    file = tmp_path / "new" / "adapter_model.safetensors"
+    tensors = {key: np.array(x) for key, x in safetensors.read(file).items() if "q_proj" not in key}
+    base = lm.load(GOLDEN / "llama")
+    safetensors.write(file, tensors)
+    with pytest.raises(ValueError, match=r"no tensor is of self_attn.q_proj, which target_modules"):
+        lm.load_adapters(tmp_path / "new", *base)
+    safetensors.write(file, {})
+    with pytest.raises(ValueError, match=r"adapter_model.safetensors: it has no adapters"):
+        lm.load_adapters(tmp_path / "new", *base)
+
+
+def test_adapters_of_one_layer_are_read_again(tmp_path):
+    model, params = adapted("llama", targets=("blocks_0/attention/query",))
+    lm.save_adapters(tmp_path / "new", model, params)
+    _, same = lm.load_adapters(tmp_path / "new", *lm.load(GOLDEN / "llama"))
+    assert_trees_equal(same["lora"], params["lora"])
