@@ -41,7 +41,7 @@ def _pieces(prompt: str, options: Any) -> Any:
     chat: Any = getattr(tokenizer, "chat", None)
     if options.chat and chat is None:
         raise ValueError("chat: this model has no chat template; leave chat away")
-    tokens = tokenizer.encode(chat([{"role": "user", "content": prompt}]) if options.chat else prompt)
+    tokens = tokenizer.encode_prompt(chat([{"role": "user", "content": prompt}]) if options.chat else prompt)
     lm.check_vocabulary(tokenizer, model.config.vocab_size)
     room = model.config.max_length - len(tokens)
     lm.check_context(model, len(tokens), min(options.max_new_tokens, max(room, 1)))

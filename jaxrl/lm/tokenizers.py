@@ -1,10 +1,12 @@
 """From text to tokens and back."""
 
 import dataclasses
-import json
+import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
+
+from jaxrl.lm.hf_settings import end_ids, read_json, read_text, special_tokens
 
 
 class Tokenizer(Protocol):
@@ -27,6 +29,10 @@ class Tokenizer(Protocol):
 
     def encode(self, text: str) -> list[int]:
         """Tokens of a text, without a stop token."""
+        ...
+
+    def encode_prompt(self, text: str) -> list[int]:
+        """Tokens of a text that a completion follows, and before them what all texts of the model begin with."""
         ...
 
     def decode(self, tokens: Iterable[int]) -> str:
@@ -78,6 +84,10 @@ class Characters:
             raise ValueError(f"text: {unknown[0]!r} is not in the alphabet {self.alphabet!r}")
         return [self.alphabet.index(character) for character in text]
 
+    def encode_prompt(self, text: str) -> list[int]:
+        """As `encode`: nothing stands before a text."""
+        return self.encode(text)
+
     def decode(self, tokens: Iterable[int]) -> str:
         """Text of tokens, the end included; those that a model has to spare say nothing."""
         return "".join(self.alphabet[token] for token in tokens if token < len(self.alphabet))
@@ -102,6 +112,10 @@ class Bytes:
         """Tokens of a text."""
         return list(text.encode())
 
+    def encode_prompt(self, text: str) -> list[int]:
+        """As `encode`: nothing stands before a text."""
+        return self.encode(text)
+
     def decode(self, tokens: Iterable[int]) -> str:
         """Text of tokens; bytes that are no UTF-8 become replacement characters."""
         return bytes(token for token in tokens if token < 256).decode(errors="replace")
@@ -116,6 +130,7 @@ class HuggingFace:
     Raises:
       ModuleNotFoundError: without the extra `hf`.
       FileNotFoundError: without `tokenizer.json`.
+      ValueError: for a damaged file, naming it.
 
     Source: the tokenizers library.
     """
@@ -134,13 +149,20 @@ class HuggingFace:
             self._tokenizer = library.from_file(str(directory / "tokenizer.json"))
         except Exception as error:  # the library raises nothing more special
             raise ValueError(f"{directory / 'tokenizer.json'}: it is damaged: {error}") from error
-        settings = [directory / name for name in ("tokenizer_config.json", "generation_config.json", "config.json")]
-        read = [read_json(path) for path in settings if path.is_file()]
+        self._tokenizer.no_padding()  # some files say how those of a training were cut and filled up
+        self._tokenizer.no_truncation()
+        self._begin = self._begins()
+        files = [directory / name for name in ("tokenizer_config.json", "generation_config.json", "config.json")]
+        read = {path: read_json(path) for path in files if path.is_file()}
         template = directory / "chat_template.jinja"
-        named = [one["chat_template"] for one in read if isinstance(one.get("chat_template"), str)]
-        self._template = template.read_text() if template.is_file() else next(iter(named), None)
-        self._special = {key: value for one in read for key, value in one.items() if key.endswith("_token")}
-        self.stop_tokens: tuple[int, ...] = self._stops(read)
+        named = [one["chat_template"] for one in read.values() if isinstance(one.get("chat_template"), str)]
+        self._template = read_text(template) if template.is_file() else next(iter(named), None)
+        special = [special_tokens(path, one) for path, one in read.items()]
+        self._special = {name: token for tokens in special for name, token in tokens.items()}
+        ends = [self._tokenizer.token_to_id(tokens["eos_token"]) for tokens in special if "eos_token" in tokens]
+        found = [end for end in ends if end is not None]  # the tokenizer's own comes first, which answers are given
+        found += [end for path, one in read.items() for end in end_ids(path, one)]
+        self.stop_tokens: tuple[int, ...] = tuple(dict.fromkeys(found))
 
     @property
     def vocab_size(self) -> int:
@@ -150,6 +172,15 @@ class HuggingFace:
     def encode(self, text: str) -> list[int]:
         """Tokens of a text, without special ones that it does not contain."""
         return self._tokenizer.encode(text, add_special_tokens=False).ids
+
+    def encode_prompt(self, text: str) -> list[int]:
+        """Tokens of a text behind what `tokenizer.json` begins texts with, as `<|begin_of_text|>`.
+
+        It stands there once: a text that has it already, as most chat templates write it, gets no second one.
+        Deviation from transformers: a chat template that leaves it away gets it.
+        """
+        tokens = self.encode(text)
+        return tokens if tokens[: len(self._begin)] == self._begin else [*self._begin, *tokens]
 
     def decode(self, tokens: Iterable[int]) -> str:
         """Text of tokens, without special ones."""
@@ -174,50 +205,20 @@ class HuggingFace:
 
         environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
         environment.globals["raise_exception"] = refuse
-        special = {name: _content(value) for name, value in self._special.items()}
         try:
             return environment.from_string(self._template).render(
-                messages=messages, add_generation_prompt=True, **special
+                messages=messages, add_generation_prompt=True, **self._special
             )
-        except TemplateError as error:
+        except (TemplateError, TypeError) as error:
             raise ValueError(f"the chat template cannot be applied: {error}") from error
 
-    def _stops(self, read: Sequence[dict[str, Any]]) -> tuple[int, ...]:
-        """Ids that end a text, by every file that knows some; first the tokenizer's own, which answers are given."""
-        found: list[int] = []
-        for settings in read:
-            token = _content(settings.get("eos_token"))
-            if isinstance(token, str) and (number := self._tokenizer.token_to_id(token)) is not None:
-                found.append(number)
-        for settings in read:
-            ids = settings.get("eos_token_id")
-            found += ids if isinstance(ids, list) else [] if ids is None else [ids]
-        return tuple(dict.fromkeys(found))
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """What a file of settings says.
-
-    Args:
-      path: of the file.
-
-    Raises:
-      ValueError: if it is no table in JSON, naming the file.
-
-    Source: our own.
-    """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: it is no JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{path}: it is no table of settings")
-    return found
-
-
-def _content(token: Any) -> Any:
-    """A special token, which some files describe instead of naming it."""
-    return token["content"] if isinstance(token, dict) else token
+    def _begins(self) -> list[int]:
+        """Tokens that the post-processor writes before a text."""
+        encoded = self._tokenizer.encode("a", add_special_tokens=True)
+        added = list(
+            itertools.takewhile(lambda pair: pair[1], zip(encoded.ids, encoded.special_tokens_mask, strict=True))
+        )
+        return [token for token, _ in added]
 
 
 def check_vocabulary(tokenizer: Tokenizer, vocab_size: int) -> None:

@@ -31,6 +31,85 @@ def test_tokenizers_give_back_what_they_got(tokenizer):
     assert all(stop < tokenizer.vocab_size for stop in tokenizer.stop_tokens)
 
 
+@pytest.fixture
+def llama_like(tmp_path):
+    """A directory whose tokenizer begins texts with a token, and ends them too, as some do."""
+    tokenizers = pytest.importorskip("tokenizers", reason="pip install 'jaxrl[hf]'")
+    vocabulary = {chr(i): i - 32 for i in range(32, 127)}
+    library = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocabulary, merges=[]))
+    library.add_special_tokens(["<begin>", "<end>"])
+    library.post_processor = tokenizers.processors.TemplateProcessing(
+        single="<begin> $A <end>", special_tokens=[("<begin>", 95), ("<end>", 96)]
+    )
+    library.enable_padding(length=12)
+    library.enable_truncation(8)
+    library.save(str(tmp_path / "tokenizer.json"))
+    template = "{{ bos_token }}{% for message in messages %}{{ message.content + '|' }}{% endfor %}"
+    settings = {"bos_token": {"content": "<begin>"}, "eos_token": "<end>", "chat_template": template}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    return tmp_path
+
+
+def test_prompts_begin_once_as_the_model_was_trained_to_read_them(llama_like, tmp_path):
+    tokenizer = lm.HuggingFace(llama_like)
+    plain = [ord(c) - 32 for c in "long enough to be cut"]
+    assert tokenizer.encode("long enough to be cut") == plain  # answers and texts to pretrain on
+    assert tokenizer.encode_prompt("long enough to be cut") == [95, *plain]
+    chat = tokenizer.chat([{"role": "user", "content": "long enough to be cut"}])
+    assert chat.startswith("<begin>") and tokenizer.encode_prompt(chat) == [95, *plain, ord("|") - 32]
+    assert tokenizer.encode_prompt("") == [95] and tokenizer.encode_prompt("<begin>") == [95]
+    assert tokenizer.stop_tokens == (96,)
+    rows = [{"prompt": "ab", "answer": "c"}, {"prompt": [{"role": "user", "content": "a"}], "answer": "c"}]
+    task = lm.tasks.read_questions(write_lines(tmp_path / "two.jsonl", rows), tokenizer, 4, 8)
+    assert task.questions.tolist() == [[95, 65, 66], [95, 65, 92]] and task.answers.tolist() == [[67, 96]] * 2
+
+
+@pytest.mark.parametrize("tokenizer", [lm.Bytes(), lm.Characters(".abc;")])
+def test_nothing_stands_before_prompts_without_a_beginning(tokenizer):
+    assert tokenizer.encode_prompt("cab") == tokenizer.encode("cab")
+
+
+def test_prompts_without_a_beginning_of_a_directory_are_their_text(llama_like):
+    path = llama_like / "tokenizer.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"post_processor": None}))
+    assert lm.HuggingFace(llama_like).encode_prompt("a") == [65]
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("tokenizer.json", "[" * 100_000, "tokenizer.json: it is damaged"),
+        ("tokenizer_config.json", "[]", "tokenizer_config.json: it is no table"),
+        ("tokenizer_config.json", "[" * 100_000, "tokenizer_config.json: it is no JSON"),
+        (
+            "tokenizer_config.json",
+            '{"eos_token": {"lstrip": 1}}',
+            "_config.json: eos_token={'lstrip': 1} must be",
+        ),
+        ("tokenizer_config.json", '{"eos_token": 5}', "tokenizer_config.json: eos_token=5 must be a token's text"),
+        ("tokenizer_config.json", '{"bos_token": ["a"]}', "tokenizer_config.json: bos_token=.'a'. must be a token's"),
+        (
+            "generation_config.json",
+            '{"eos_token_id": "7"}',
+            "generation_config.json: eos_token_id='7' must be",
+        ),
+        ("generation_config.json", '{"eos_token_id": [1, {}]}', "generation_config.json: eos_token_id=.1, {}. must be"),
+        ("config.json", '{"eos_token_id": [[1]]}', "config.json: eos_token_id=..1.. must be an integer"),
+        ("chat_template.jinja", "\xff", "chat_template.jinja: it is no UTF-8 text"),
+    ],
+)
+def test_damaged_settings_of_a_tokenizer_are_named(llama_like, file, text, message):
+    (llama_like / file).write_bytes(text.encode("latin1"))
+    with pytest.raises(ValueError, match=message):
+        lm.HuggingFace(llama_like)
+
+
+@pytest.mark.parametrize("messages", [[{"role": "user", "content": None}], [{"role": "user", "content": ["a"]}]])
+def test_messages_that_a_template_cannot_write_are_refused(llama_like, messages):
+    with pytest.raises(ValueError, match="the chat template cannot be applied"):
+        lm.HuggingFace(llama_like).chat(messages)
+
+
 def test_a_character_without_a_token_is_named():
     with pytest.raises(ValueError, match="'x' is not in the alphabet"):
         lm.Characters(".ab;").encode("axb")

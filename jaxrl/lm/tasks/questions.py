@@ -161,7 +161,8 @@ def read_questions(path: Path | str, tokenizer: Tokenizer, max_new_tokens: int, 
     read = list(numbered.values())
     if len({row["prompt"] for row in read}) < 2:
         raise ValueError(f"{path}: it has fewer than two different prompts; one is learned from, another held out")
-    prompts, answers = ([tokenizer.encode(row.get(name, "")) for row in read] for name in ("prompt", "answer"))
+    prompts = [tokenizer.encode_prompt(row["prompt"]) for row in read]
+    answers = [tokenizer.encode(row.get("answer", "")) for row in read]
     for row, prompt in zip(read, prompts, strict=True):
         if len(prompt) > max_prompt_tokens:
             raise ValueError(
