@@ -40,7 +40,7 @@ def stream(model: Any, params: Any, prompt: Sequence[int], key: jax.Array, sampl
     """
     length = whole_number("the prompt's length", len(prompt), 1)
     lm.check_context(model, length, sampling.max_new_tokens)
-    model, params = lm.lora.without_adapters(model, params, model.config.dtype)
+    model, params = lm.without_adapters(model, params, model.config.dtype)
     tokens = jnp.asarray(prompt, jnp.int32)[None]
     cache, column = model.empty_cache(1, length + sampling.max_new_tokens - 1), 0
     for index in range(sampling.max_new_tokens):

@@ -4,7 +4,7 @@ from jaxrl.lm import tasks
 from jaxrl.lm.generate import Completions, check_context, generate, next_logits
 from jaxrl.lm.hf import load
 from jaxrl.lm.hf_save import save
-from jaxrl.lm.lora import ATTENTION, LoRA, adapters_adam, only_adapters
+from jaxrl.lm.lora import ATTENTION, LoRA, adapters_adam, only_adapters, without_adapters
 from jaxrl.lm.peft import load_adapters, save_adapters
 from jaxrl.lm.prompts import Prompts, Task, Text
 from jaxrl.lm.sampling import Sampling
@@ -37,4 +37,5 @@ __all__ = [
     "score",
     "tasks",
     "token_scores",
+    "without_adapters",
 ]
