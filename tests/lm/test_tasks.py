@@ -132,7 +132,9 @@ def test_held_out_prompts_are_never_learned_from(name):
 
 
 @pytest.mark.parametrize(
-    "task", [lm.tasks.Parity(2), lm.tasks.Addition(1), lm.tasks.Countdown(1), lm.tasks.Strings(2)], ids=repr
+    "task",
+    [lm.tasks.Parity(2), lm.tasks.Addition(1), lm.tasks.Countdown(1), lm.tasks.Strings(2)],
+    ids=lambda task: type(task).__name__,
 )
 def test_the_smallest_tasks_that_are_allowed_have_prompts_of_both_splits(task):
     for held_out in (False, True):
