@@ -22,6 +22,12 @@ def _verdict(value: float, bar: float | None, unit: str = "") -> str:
     return "–" if bar is None else f"≥ {bar:g}{unit}, {'reached' if value >= bar else 'missed'}"
 
 
+def _duration(seconds: float, most: float | None) -> str:
+    """Seconds, and what they should be at most."""
+    bar = "" if most is None else f" (≤ {most:g}: {'reached' if seconds <= most else 'missed'})"
+    return f"{seconds:.0f}{bar}"
+
+
 def _range(values: Sequence[float], form: str) -> str:
     """Median, lowest and highest: quartiles of three seeds would hide one that is lost."""
     form = f"z{form}"
@@ -42,10 +48,10 @@ def lm_learning_table(directory: pathlib.Path) -> str:
         rows += _cell_rows(name, result)
     note = (
         "Median [lowest, highest] over seeds. Held-out prompts, answered sixteen times each at temperature 1, before "
-        "and after reinforcement (GRPO's family, by the verifier's reward); greedy: the likeliest answer. Bar: of the "
-        "median; chance: of a guess. Seconds, on this machine: of the stage, compilation included in the first seed's, "
-        "and of all seeds together, with compilation and judging, without controls. Controls: the same with a coin as "
-        "judge, and without pretraining."
+        "and after reinforcement (GRPO's family, by the verifier's reward); greedy: the likeliest answer. Bars: of the "
+        "median, and of the seconds in all; chance: of a guess. Seconds, on this machine: of the stage, compilation "
+        "included in the first seed's, and of all seeds together, with compilation and judging, without controls. "
+        "Controls: the same with a coin as judge, and without pretraining."
     )
     return with_notes(render(header, rows), *([note] if measured else []), *device_lines(measured))
 
@@ -67,7 +73,7 @@ def _cell_rows(name: str, result: Result) -> list[list[str]]:
         first, *others = (_range(numbers[f"{when} {score}"], ".3f") for score in ("pass@1", "greedy", "pass@16"))
         bar = _verdict(quartiles(numbers["after pass@1"])[1], said["threshold"]) if when == "after" else chance
         taken = _range(numbers[seconds[when]], ".0f") if when in seconds else "–"
-        together = f"{numbers['seconds'][0]:.0f}" if when == "after" else "–"
+        together = _duration(numbers["seconds"][0], CELLS[name].seconds) if when == "after" else "–"
         what = f"{name}, {said['parameters']:,} parameters" if when == "before" else ""
         length = _range(numbers[f"{when} length"], ".1f")
         command = f"`{result.command}`" if when == "before" else ""

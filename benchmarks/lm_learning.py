@@ -35,6 +35,8 @@ class Cell:
     """Of the task."""
     threshold: float | None = None
     """What the median seed's pass@1 should reach; None: there is no bar."""
+    seconds: float | None = None
+    """What all seeds together should take at most, from nothing; None: there is no bar."""
     chance: float | None = None
     """pass@1 of a guess; None: next to nothing."""
     controls: bool = False
@@ -42,11 +44,11 @@ class Cell:
 
 
 CELLS = {
-    "parity-16": Cell("parity", {"num_bits": 16}, 0.99, chance=0.5, controls=True),
+    "parity-16": Cell("parity", {"num_bits": 16}, 0.99, 180, chance=0.5, controls=True),
     "parity-32": Cell("parity", {"num_bits": 32}, chance=0.5),
     "parity-64": Cell("parity", {"num_bits": 64}, chance=0.5),
-    "addition": Cell("addition", {}, 0.97),
-    "countdown": Cell("countdown", {}, 0.8),
+    "addition": Cell("addition", {}, 0.97, 600),
+    "countdown": Cell("countdown", {}, 0.8, 600),
 }
 
 

@@ -107,6 +107,15 @@ def is_given(field: str, arguments: list[str]) -> bool:
     return any(flag.replace("_", "-").partition("=")[0] == "--" + field.replace("_", "-") for flag in arguments)
 
 
+def given(field: str, arguments: list[str]) -> str | None:
+    """What a flag says, before flags are parsed; None if it is not among them."""
+    for index, flag in enumerate(arguments):
+        name, equals, value = flag.partition("=")
+        if is_given(field, [name]):
+            return value if equals else "".join(arguments[index + 1 : index + 2])
+    return None
+
+
 def parse(
     algorithm_class: Any,
     defaults: dict[str, Any],

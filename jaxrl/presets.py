@@ -7,7 +7,7 @@ import jax
 import optax
 
 from jaxrl import lm, networks, ops
-from jaxrl.algorithms.lm import GRPO, Pretraining
+from jaxrl.algorithms.lm import GRPO, Pretraining, TokenPPO
 from jaxrl.engine.names import ALGORITHMS, VARIANTS
 from jaxrl.types import first_steps, steps_per_update
 
@@ -192,7 +192,7 @@ def language_preset(algorithm: str, task: str) -> LanguagePreset:
 
 
 def checkpoint_fields(algorithm: str, adapters: bool) -> dict[str, Any]:
-    """Fields for a model that was pretrained elsewhere, which the learning rates of small new models would spoil.
+    """Fields for a model that was pretrained elsewhere: learning rates are of large models, not of small new ones.
 
     Args:
       algorithm: a name such as `"grpo"`.
@@ -202,9 +202,10 @@ def checkpoint_fields(algorithm: str, adapters: bool) -> dict[str, Any]:
       >>> checkpoint_fields("grpo", adapters=False)
       {'learning_rate': 1e-06}
 
-    Source: the defaults of TRL, github.com/huggingface/trl, which advises ten times as much for adapters.
+    Source: the defaults of TRL's trainers (SFT, PPO, and DPO and GRPO), github.com/huggingface/trl, which advises ten
+    times as much for adapters. We have measured none of them.
     """
-    learning_rate = 2e-5 if ALGORITHMS.get(algorithm) is Pretraining else 1e-6
+    learning_rate = {Pretraining: 2e-5, TokenPPO: 3e-6}.get(ALGORITHMS.get(algorithm), 1e-6)
     return {"learning_rate": 10 * learning_rate if adapters else learning_rate}
 
 

@@ -431,21 +431,31 @@ def test_all_judgements_of_a_seed_are_of_the_same_prompts(monkeypatch):
     assert result.configuration["chance"] == 0.5
 
 
+@pytest.mark.parametrize("name", lm_learning.CELLS)
+def test_figures_of_language_models_are_of_the_presets_that_their_commands_read(name):
+    found = results.load(f"lm_learning_{name}", results.RESULTS)
+    if found is None:
+        pytest.skip("it is not measured, and the table says so")
+    said = {key: value for key, value in found.configuration.items() if key != "parameters"}
+    assert said == json.loads(json.dumps(lm_learning.configuration(name)))
+
+
 def lm_result(name, numbers, **configuration):
     side = Side({"python": "3.11.0", "jax": "0.10.2", "transformers": "5.0"}, {}, {}, numbers)
     return dataclasses.replace(make_result(name), sides={"jaxrl": side}, configuration=configuration)
 
 
-@pytest.mark.parametrize(("last", "verdict"), [(0.995, "reached"), (0.98, "missed")])
-def test_the_table_of_language_models_shows_bars_chance_and_every_lost_seed(tmp_path, last, verdict):
+@pytest.mark.parametrize(("last", "seconds", "verdict"), [(0.995, 61.0, "reached"), (0.98, 181.0, "missed")])
+def test_the_table_of_language_models_shows_bars_chance_and_every_lost_seed(tmp_path, last, seconds, verdict):
     scores = {name: [0.5, 0.4, 0.75] for name in ("pass@1", "pass@16", "greedy", "length")}
     numbers = {f"{when} {name}": values for when in ("before", "after", "coin") for name, values in scores.items()}
     numbers |= {"after pass@1": [0.9, last, 0.999], "pretraining_seconds": [20.0, 10.0, 12.0]}
-    numbers |= {"reinforcement_seconds": [3.0, 2.0, 4.0], "seconds": [61.0]}
+    numbers |= {"reinforcement_seconds": [3.0, 2.0, 4.0], "seconds": [seconds]}
     results.save(lm_result("lm_learning_parity-16", numbers, threshold=0.99, parameters=1234), tmp_path)
     before, after, coin = language_tables.lm_learning_table(tmp_path).splitlines()[2:5]
     assert "| 0.500 [0.400, 0.750] | chance: 0.5 |" in coin and "paid by a coin" in coin
-    assert f"| {last:.3f} [0.900, 0.999] | ≥ 0.99, {verdict} |" in after and "| 3 [2, 4] | 61 |" in after
+    assert f"| {last:.3f} [0.900, 0.999] | ≥ 0.99, {verdict} |" in after
+    assert f"| 3 [2, 4] | {seconds:.0f} (≤ 180: {verdict}) |" in after
     assert "| 12 [10, 20] | – |" in before
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from jaxrl.commands.generate import model_from
 from jaxrl.commands.stages import pretraining_directory
-from jaxrl.flags import LanguageOptions, is_given, parse, prefixed_options
+from jaxrl.flags import LanguageOptions, given, is_given, parse, prefixed_options
 
 
 class Setup(NamedTuple):
@@ -51,10 +51,10 @@ def build(name: str, arguments: list[str]) -> Setup:
     tuned = language_preset(name, task_name)
     defaults = tuned.fields | {"total_steps": tuned.total_steps, "pretraining_texts": tuned.pretraining_texts}
     prog = f"jaxrl train {name} {task_name}".strip()
+    source = given("model", flags)
+    if source is not None and not _is_run(Path(source)):
+        defaults |= checkpoint_fields(name, is_given("lora_rank", flags))
     options, fields = parse(algorithm_class, defaults, flags, prog, LanguageOptions)
-    if options.model is not None and not _is_run(options.model):
-        defaults |= checkpoint_fields(name, options.lora_rank > 0)
-        options, fields = parse(algorithm_class, defaults, flags, prog, LanguageOptions)
     if options.resume is not None:
         saved = describe.read(options.resume)
         _check_resumed(saved, task_name, task_options | shape, options)
@@ -69,7 +69,9 @@ def build(name: str, arguments: list[str]) -> Setup:
             raise ValueError(f"{field}={getattr(options, field)} must be at least {least}")
     model, params, tokenizer = _model(options, shape, algorithm_class)
     task, title = _task(task_name, options, task_options, tokenizer)
-    if not hasattr(task, "prompts") and (algorithm_class is not Pretraining or options.reward):
+    if options.reward and algorithm_class is Pretraining:
+        raise ValueError("reward: pretraining learns from texts, and nothing is judged; leave the flag away")
+    if not hasattr(task, "prompts") and algorithm_class is not Pretraining:
         raise ValueError("text: it asks nothing, so that nothing can be judged; only pretraining learns from it")
     if tokenizer is not None and task.tokenizer != tokenizer and task.tokenizer.name != tokenizer.name:
         raise ValueError(f"task: {title} has a tokenizer of its own, which the model of {options.model} does not know")

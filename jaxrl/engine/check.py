@@ -44,7 +44,7 @@ def check(algorithm: Any) -> None:
     if {"env", "env_params"} <= names:
         _check_env(algorithm.env, algorithm.env_params)
     check_fields(algorithm)
-    _check_parts(algorithm, names)
+    _check_parts(algorithm)
     for kind in ("observation", "action"):
         _check_space(algorithm, kind)
     if {"env", "env_params"} <= names:
@@ -84,7 +84,18 @@ def is_judged(algorithm: Any) -> bool:
 
     Source: our own.
     """
-    return hasattr(getattr(algorithm, "task", None), "judge")
+    return asks_for_rewards(algorithm) and hasattr(algorithm.task, "judge")
+
+
+def asks_for_rewards(algorithm: Any) -> bool:
+    """Whether a learner of a language model draws completions, which are judged; the others learn from texts.
+
+    Args:
+      algorithm: any.
+
+    Source: our own.
+    """
+    return hasattr(type(algorithm), "drawn_by")  # asking the instance would hide errors of its task
 
 
 def _check_env(env: Any, env_params: Any) -> None:
@@ -110,31 +121,36 @@ def _one_step(env: Any, env_params: Any) -> Any:
     return env.step(step_key, state, action, env_params)
 
 
-def _check_parts(algorithm: Any, names: Collection[str]) -> None:
-    """Networks, cells and returns that are what their fields ask for."""
-    for name in ("network", "actor", "critics"):
-        value = getattr(algorithm, name) if name in names else None
-        if value is not None:
+def _check_parts(algorithm: Any) -> None:
+    """Networks, cells and returns that are what fields of ours ask for; fields of one's own may have their names."""
+    for field in dataclasses.fields(algorithm):
+        name, value = field.name, getattr(algorithm, field.name)
+        if "low" not in field.metadata or isinstance(value, jax.core.Tracer):
+            continue
+        if name in ("network", "actor", "critics") and value is not None:
             _check_network(name, value, hasattr(algorithm, "initial_memory"))
-    if "cell" in names:
-        _check_cell(algorithm.cell)
-    if "returns" in names and not all(hasattr(algorithm.returns, name) for name in ("mean", "atoms", "loss")):
-        raise TypeError(f"returns={algorithm.returns!r} must have mean, atoms and loss, as jaxrl.ops.MeanReturns()")
+        if name == "cell":
+            _check_cell(value)
+        if name == "returns" and not all(hasattr(value, part) for part in ("mean", "atoms", "loss")):
+            raise TypeError(f"returns={value!r} must have mean, atoms and loss, as jaxrl.ops.MeanReturns()")
 
 
 def _check_language(algorithm: Any) -> None:
     """A tokenizer, prompts and texts that the model can read, and a verifier that can tell right from wrong."""
     task, model = algorithm.task, algorithm.model
     lm.check_vocabulary(task.tokenizer, model.config.vocab_size)
-    sampling, key = getattr(algorithm, "drawn_by", None), jax.random.key(0)
-    if sampling is None:
+    key = jax.random.key(0)
+    if not asks_for_rewards(algorithm):
         text = jax.eval_shape(lambda: task.corpus(key, 2))
         lm.check_context(model, text.prompt_length, text.mask.shape[1])
         return
-    prompts = jax.eval_shape(lambda: task.prompts(key, 2))
-    shape = (2, sampling.max_new_tokens)
-    lm.check_context(model, prompts.tokens.shape[1], sampling.max_new_tokens)
-    drawn: Any = (jax.ShapeDtypeStruct(shape, dtype) for dtype in (jnp.int32, jnp.float32, jnp.bool_))
+    if not hasattr(task, "prompts"):
+        raise TypeError(f"task: a {type(task).__name__} asks nothing, so that nothing can be judged; pretrain on it")
+    prompts, longest = jax.eval_shape(lambda: task.prompts(key, 2)), algorithm.drawn_by.max_new_tokens
+    lm.check_context(model, prompts.tokens.shape[1], longest)
+    if getattr(algorithm, "overlong", 0) > longest:
+        raise ValueError(f"overlong={algorithm.overlong} must be at most the {longest} tokens of a completion")
+    drawn: Any = (jax.ShapeDtypeStruct((2, longest), dtype) for dtype in (jnp.int32, jnp.float32, jnp.bool_))
     jax.eval_shape(task.verify, prompts, lm.Completions(*drawn))
 
 

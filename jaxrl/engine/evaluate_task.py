@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl import lm, ops
+from jaxrl.ranges import check_fields
 
 Z = 1.96
 
@@ -108,6 +109,9 @@ def evaluate_task(
     Returns:
       A `TaskEvaluation`.
 
+    Raises:
+      ValueError: for a sampling out of its ranges.
+
     Example:
       >>> import jaxrl
       >>> from jaxrl import networks
@@ -122,6 +126,7 @@ def evaluate_task(
     al. (2023), Self-Consistency Improves Chain of Thought Reasoning, arXiv:2203.11171, for the majority. A majority's
     conclusion is right if the verifier finds one of the completions that come to it right.
     """
+    check_fields(algorithm.task.sampling if sampling is None else sampling, "sampling.")
     prompts, completions = draw(algorithm, state, key, num_prompts, num_samples, sampling)
     return judged(algorithm.task, prompts, completions, num_samples)
 

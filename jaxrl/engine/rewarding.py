@@ -20,14 +20,12 @@ def try_reward(algorithm: Any) -> None:
 
     Raises:
       RewardError: for what it gives, if those are no rewards.
-      TypeError: for a learner that compares completions inside of its program, as DPO, and for one of texts.
+      TypeError: for a learner that compares completions inside of its program, as DPO.
 
     Source: our own.
     """
     task = algorithm.task
     prompts = task.prompts(jax.random.key(0), 2)
-    if not hasattr(algorithm, "drawn_by"):
-        raise TypeError(f"task: {type(algorithm).__name__} learns from texts and asks for no rewards; leave them away")
     _, batch = jax.eval_shape(lambda key: algorithm.rollout(algorithm.init(key), key), jax.random.key(0))
     if not hasattr(batch, "reward"):
         raise TypeError(

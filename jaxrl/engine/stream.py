@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl import lm
+from jaxrl.ranges import check_fields
 from jaxrl.types import whole_number
 
 
@@ -27,7 +28,8 @@ def stream(model: Any, params: Any, prompt: Sequence[int], key: jax.Array, sampl
       Tokens, a stop token last if there is one.
 
     Raises:
-      ValueError: for an empty prompt, and for one that leaves no room in the model's context.
+      ValueError: for a sampling out of its ranges, for an empty prompt, and for one that leaves no room in the model's
+        context.
 
     Example:
       >>> from jaxrl import networks
@@ -38,6 +40,7 @@ def stream(model: Any, params: Any, prompt: Sequence[int], key: jax.Array, sampl
 
     Source: our own.
     """
+    check_fields(sampling, "sampling.")
     length = whole_number("the prompt's length", len(prompt), 1)
     lm.check_context(model, length, sampling.max_new_tokens)
     model, params = lm.without_adapters(model, params, model.config.dtype)

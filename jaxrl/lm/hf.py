@@ -138,7 +138,7 @@ def load(
 
     Raises:
       FileNotFoundError: for a missing file, naming it.
-      ValueError: for what is not supported or damaged, naming the file.
+      ValueError: for what is not supported or damaged, naming the file, or the tensor and its directory.
 
     Example:
       >>> import tempfile
@@ -181,7 +181,7 @@ def read_config(directory: Path) -> tuple[dict[str, Any], TransformerConfig]:
 
     Raises:
       FileNotFoundError: without `config.json`.
-      ValueError: for what is not supported or damaged, naming the file.
+      ValueError: for what is not supported or damaged, naming the file, or its directory and the tensor.
 
     Source: our own arrangement.
     """

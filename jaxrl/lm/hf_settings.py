@@ -24,7 +24,8 @@ INTEGERS = (
     "max_position_embeddings",
     "original_max_position_embeddings",
 )
-NUMBERS = ("layer_norm_epsilon", "rms_norm_eps", "rope_theta", "factor", "low_freq_factor", "high_freq_factor")
+EPSILONS = ("layer_norm_epsilon", "rms_norm_eps")
+NUMBERS = ("rope_theta", "factor", "low_freq_factor", "high_freq_factor")
 SWITCHES = ("tie_word_embeddings", "attention_bias", "mlp_bias", "use_sliding_window")
 
 
@@ -40,6 +41,7 @@ def is_number(value: Any) -> bool:
 
 KINDS: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
     (INTEGERS, lambda x: is_integer(x) and x > 0, "a positive integer"),
+    (EPSILONS, lambda x: is_number(x) and x >= 0, "a number, at least 0"),
     (NUMBERS, lambda x: is_number(x) and x > 0, "a positive number"),
     (SWITCHES, lambda x: isinstance(x, bool), "true or false"),
     (("activation_function", "hidden_act"), lambda x: isinstance(x, str), "a name"),
@@ -83,7 +85,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
     Source: our own.
     """
-    text = read_text(path)
+    text = read_utf8(path)
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -93,16 +95,24 @@ def read_json(path: Path) -> dict[str, Any]:
     return found
 
 
-def read_text(path: Path) -> str:
+def read_utf8(path: Path | str) -> str:
     """Text of a file.
 
+    Args:
+      path: of the file.
+
+    Returns:
+      The text.
+
     Raises:
-      ValueError: if it is no UTF-8, naming the file.
+      ValueError: if it cannot be read, or is no UTF-8.
 
     Source: our own.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"{path}: it cannot be read: {error.strerror}; check the path") from None
     except UnicodeDecodeError:
         raise ValueError(f"{path}: it is no UTF-8 text") from None
 

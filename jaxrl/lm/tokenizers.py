@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from jaxrl.lm.hf_settings import end_ids, read_json, read_text, special_tokens
+from jaxrl.lm.hf_settings import end_ids, read_json, read_utf8, special_tokens
 
 
 class Tokenizer(Protocol):
@@ -156,7 +156,7 @@ class HuggingFace:
         read = {path: read_json(path) for path in files if path.is_file()}
         template = directory / "chat_template.jinja"
         named = [one["chat_template"] for one in read.values() if isinstance(one.get("chat_template"), str)]
-        self._template = read_text(template) if template.is_file() else next(iter(named), None)
+        self._template = read_utf8(template) if template.is_file() else next(iter(named), None)
         special = [special_tokens(path, one) for path, one in read.items()]
         self._special = {name: token for tokens in special for name, token in tokens.items()}
         ends = [self._tokenizer.token_to_id(tokens["eos_token"]) for tokens in special if "eos_token" in tokens]

@@ -318,14 +318,15 @@ def test_what_was_there_stays_when_writing_fails(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path] and safetensors.read(path)["a"].tolist() == [1, 1, 1]
 
 
-@pytest.mark.parametrize("spec", [("data",), ()])
-def test_no_copy_of_a_tensor_stays_on_the_host(spec, tmp_path):
+def test_no_copy_of_a_tensor_stays_on_the_host(tmp_path):
     mesh = jax.sharding.Mesh(np.array(jax.devices()[:2]), ("data",))
 
     def sharding(path, shape):
-        return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*spec if shape[0] % 2 == 0 else ()))
+        return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*["data"][: shape[0] % 2 == 0]))
 
     model, params = hf.load(GOLDEN / "llama", sharding=sharding)
+    careless = hf.load(GOLDEN / "llama", sharding=sharding)[1]["params"]["embedding"]
+    assert np.asarray(careless) is careless._npy_value  # what would stay
     hf_save.save(tmp_path / "new", model, params)
     safetensors.write(tmp_path / "plain", {"a": params["params"]["embedding"]})
     for leaf in jax.tree.leaves(params):  # where JAX keeps what `np.asarray` copied

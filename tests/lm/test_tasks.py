@@ -409,9 +409,29 @@ def test_a_program_refuses_what_python_judges():
     judged = grpo(lm.tasks.Judged(TASKS["parity"], reward))
     with pytest.raises(TypeError, match=r"task: a function of Python gives its rewards.*use jaxrl.fit"):
         jax.eval_shape(lambda key: jaxrl.train(judged, key, 2), jax.random.key(0))
-    pretraining = jaxrl.Pretraining(judged.task, judged.model)
-    with pytest.raises(TypeError, match="Pretraining learns from texts and asks for no rewards"):
-        jaxrl.fit(pretraining, jax.random.key(0), 1, loggers=[])
+    pretraining = jaxrl.Pretraining(judged.task, judged.model, num_texts=2)  # which asks for no rewards
+    _, metrics = jaxrl.train(pretraining, jax.random.key(0), 1)
+    assert np.isfinite(metrics["loss"]).all()
+
+
+def test_who_reinforces_needs_prompts():
+    with pytest.raises(TypeError, match="task: a Corpus asks nothing, so that nothing can be judged; pretrain on it"):
+        jaxrl.check(grpo(lm.tasks.Corpus(jnp.arange(20), length=8), tiny(257)))
+
+
+def test_a_sampling_that_is_given_is_checked_too():
+    learner, cold = grpo(TASKS["parity"]), lm.Sampling(6, temperature=0.0)
+    state = learner.init(jax.random.key(0))
+    with pytest.raises(ValueError, match=r"sampling\.temperature=0\.0 must be positive"):
+        jaxrl.evaluate_task(learner, state, jax.random.key(1), 2, 2, cold)
+    with pytest.raises(ValueError, match=r"sampling\.temperature=0\.0 must be positive"):
+        next(jaxrl.stream(learner.model, state.params, [1], jax.random.key(1), cold))
+
+
+def test_penalties_for_length_begin_within_it():
+    with pytest.raises(ValueError, match="overlong=7 must be at most the 6 tokens of a completion"):
+        jaxrl.check(grpo(TASKS["parity"], overlong=7))
+    jaxrl.check(grpo(TASKS["parity"], overlong=6))
 
 
 def test_a_text_shorter_than_a_window_is_refused():

@@ -83,7 +83,7 @@ class GRPO:
     _: dataclasses.KW_ONLY
     sampling: lm.Sampling | None = None
     advantage: Callable[..., jax.Array] = static(ops.group_standardized)
-    policy_loss: Callable[..., jax.Array] = static(ops.token_clip)
+    policy_loss: Callable[..., tuple[jax.Array, jax.Array]] = static(ops.token_clip)
     aggregate: Callable[..., jax.Array] = static(ops.token_mean)
     kl_loss: Callable[..., jax.Array] | None = static(None)
     optimizer: Callable[..., optax.GradientTransformation] = static(ops.adam)
@@ -106,9 +106,6 @@ class GRPO:
         kept = self.num_prompts if self.num_kept is None else whole_number("num_kept", self.num_kept, 1)
         if kept > self.num_prompts:
             raise ValueError(f"num_kept={kept} must be at most num_prompts={self.num_prompts}")
-        if self.overlong and self.overlong > self.drawn_by.max_new_tokens:
-            longest = self.drawn_by.max_new_tokens
-            raise ValueError(f"overlong={self.overlong} must be at most the {longest} tokens of the longest completion")
         ops.check_minibatches(self.num_minibatches, num_kept=kept, group_size=self.group_size)
 
     @property

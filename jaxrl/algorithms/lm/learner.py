@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import chex
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -124,6 +125,7 @@ def policy_loss(
     """
     mask, old, low, high = completions.mask, completions.log_prob, algorithm.clip_low, algorithm.clip_high
     losses, ratio = algorithm.policy_loss(scores.log_prob, old, advantage, mask, low, high)
+    chex.assert_equal_shape([losses, ratio, mask])
     outside = (ratio < 1.0 - low) | (ratio > 1.0 + high)
 
     def mean(x: jax.Array) -> jax.Array:

@@ -77,7 +77,7 @@ class TokenPPO:
     model: Any = static()
     _: dataclasses.KW_ONLY
     sampling: lm.Sampling | None = None
-    policy_loss: Callable[..., jax.Array] = static(ops.token_clip)
+    policy_loss: Callable[..., tuple[jax.Array, jax.Array]] = static(ops.token_clip)
     optimizer: Callable[..., optax.GradientTransformation] = static(ops.adam)
     num_prompts: int = static(256, low=1)
     num_epochs: int = static(2, low=1)

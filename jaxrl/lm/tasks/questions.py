@@ -12,10 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl.lm.generate import Completions
+from jaxrl.lm.hf_settings import read_utf8
 from jaxrl.lm.prompts import Prompts, Text
 from jaxrl.lm.sampling import Sampling
 from jaxrl.lm.splits import is_held_out
-from jaxrl.lm.tasks.texts import digest_of, read_utf8
+from jaxrl.lm.tasks.texts import digest_of
 from jaxrl.lm.tokenizers import Tokenizer
 from jaxrl.types import static
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxrl.lm.hf_settings import read_utf8
 from jaxrl.lm.prompts import Text
 from jaxrl.lm.tokenizers import Bytes, Tokenizer
 from jaxrl.types import static
@@ -77,28 +78,6 @@ def read_text(path: Path | str, tokenizer: Tokenizer, length: int = 128) -> Corp
     _check_window(str(path), len(tokens), length)
     array = jnp.asarray(np.array(tokens, np.int32))  # of a long list NumPy makes one in a fraction of the time
     return Corpus(array, length, tokenizer, str(Path(path).resolve()), digest_of(path))
-
-
-def read_utf8(path: Path | str) -> str:
-    """Text of a file.
-
-    Args:
-      path: of the file.
-
-    Returns:
-      The text.
-
-    Raises:
-      ValueError: if it cannot be read, or is no UTF-8.
-
-    Source: our own.
-    """
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise ValueError(f"{path}: it cannot be read: {error.strerror}; check the path") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"{path}: it is no UTF-8 text") from None
 
 
 def digest_of(path: Path | str) -> str:
