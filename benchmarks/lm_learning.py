@@ -137,7 +137,7 @@ def measure(name: str, options: Options) -> Result:
         learner = stages.reinforcement.replace(params=pretrained.params)
         state, metrics, seconds = timed(learner, keys.reinforcement, stages.updates)
         note(reinforcement_seconds=seconds)
-        note(**judge(learner, state, keys.judge, options.num_prompts, "after"))
+        note(**judge(stages.reinforcement, state, keys.judge, options.num_prompts, "after"))  # by the same program
         note(rewards=metrics["reward"].tolist(), lengths=metrics["length"].tolist())
         say(f"{name}, seed {seed}: {words(numbers)}")
     note(seconds=time.perf_counter() - began)
