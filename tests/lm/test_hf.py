@@ -110,7 +110,7 @@ def change_config(directory, **changes):
         ({"head_dim": -4}, "config.json: head_dim=-4 must be a positive integer"),
         ({"num_attention_heads": 3, "head_dim": None}, "config.json: num_heads=3 must divide width=16"),
         ({"vocab_size": None}, "config.json: it lacks 'vocab_size'"),
-        ({"rms_norm_eps": "1e-6"}, "config.json: rms_norm_eps='1e-6' must be a positive number"),
+        ({"rms_norm_eps": "1e-6"}, "config.json: rms_norm_eps='1e-6' must be a number, at least 0"),
         ({"tie_word_embeddings": "false"}, "config.json: tie_word_embeddings='false' must be true or false"),
         ({"hidden_act": ["silu"]}, "config.json: hidden_act=.'silu'. must be a name"),
         ({"model_type": ["llama"]}, "config.json: model_type .'llama'. is not supported"),
