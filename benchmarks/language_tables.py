@@ -47,11 +47,11 @@ def lm_learning_table(directory: pathlib.Path) -> str:
         measured.append(result)
         rows += _cell_rows(name, result)
     note = (
-        "Median [lowest, highest] over seeds. Held-out prompts, answered sixteen times each at temperature 1, before "
-        "and after reinforcement (GRPO's family, by the verifier's reward); greedy: the likeliest answer. Bars: of the "
-        "median, and of the seconds in all; chance: of a guess. Seconds, on this machine: of the stage, compilation "
-        "included in the first seed's, and of all seeds together, with compilation and judging, without controls. "
-        "Controls: the same with a coin as judge, and without pretraining."
+        "Median [lowest, highest] over seeds. The same held-out prompts, answered sixteen times each at temperature 1, "
+        "before and after reinforcement (GRPO's family, by the verifier's reward); greedy: the likeliest answer. Bars: "
+        "of the median, and of the seconds in all; chance: of a guess. Seconds, on this machine: of the stage, "
+        "compilation included in the first seed's, and of all seeds together, with compilation and judging, without "
+        "controls. Controls: the same with a coin as judge, and without pretraining."
     )
     return with_notes(render(header, rows), *([note] if measured else []), *device_lines(measured))
 

@@ -435,7 +435,8 @@ def test_all_judgements_of_a_seed_are_of_the_same_prompts(monkeypatch):
 def test_figures_of_language_models_are_of_the_presets_that_their_commands_read(name):
     found = results.load(f"lm_learning_{name}", results.RESULTS)
     if found is None:
-        pytest.skip("it is not measured, and the table says so")
+        assert f"| {name} | not measured |" in language_tables.lm_learning_table(results.RESULTS)
+        return
     said = {key: value for key, value in found.configuration.items() if key != "parameters"}
     assert said == json.loads(json.dumps(lm_learning.configuration(name)))
 

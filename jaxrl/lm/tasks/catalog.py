@@ -40,18 +40,7 @@ def sorting(longest: int = 8, shortest: int = 1, slip: float = 0.0) -> Strings:
 
 
 def reversal(longest: int = 8, shortest: int = 1, slip: float = 0.0) -> Strings:
-    """Strings to reverse: `Strings`.
-
-    Args:
-      longest: letters of a string at most.
-      shortest: letters at least.
-      slip: probability that the teacher replaces a letter.
-
-    Returns:
-      The task.
-
-    Raises:
-      ValueError: if `shortest` is more than `longest`.
+    """Strings to reverse: `Strings`. Arguments and errors are as of `sorting`.
 
     Example:
       >>> reversal(4).longest
