@@ -1,6 +1,7 @@
 """What several test modules share."""
 
 import contextlib
+import dataclasses
 import logging
 import math
 import pathlib
@@ -115,3 +116,12 @@ def stick_on_20() -> np.ndarray:
     total = 12 + np.arange(211) // 20
     total[200:] = 21
     return (total < 20).astype(int)
+
+
+@dataclasses.dataclass(frozen=True)
+class TableConfig:
+    """Shape of a language model of three tokens whose logits are tables."""
+
+    vocab_size: int = 3
+    max_length: int = 8
+    value_head: bool = False

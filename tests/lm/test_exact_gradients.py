@@ -15,6 +15,7 @@ import pytest
 import jaxrl
 from jaxrl import lm, networks, ops
 from jaxrl.algorithms.lm import GRPO, CompletionBatch
+from tests.helpers import TableConfig
 
 COMPLETIONS = np.array(list(itertools.product(range(3), repeat=3)))
 PAIRS = np.array(list(itertools.product(range(27), repeat=2)))
@@ -23,17 +24,10 @@ PLAIN, STOPPING = lm.Sampling(3), lm.Sampling(3, (2,))
 
 
 @dataclasses.dataclass(frozen=True)
-class TableConfig:
-    vocab_size: int = 3
-    max_length: int = 8
-    value_head: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
 class Table:
     """A model whose features are a one-hot of the prefix; the prompt is one token, and is not read."""
 
-    config: TableConfig = TableConfig()
+    config: TableConfig = TableConfig()  # noqa: RUF009  # frozen
 
     def apply(self, params, x, *rest, method):
         if method == "logits":

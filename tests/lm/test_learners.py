@@ -10,6 +10,7 @@ import pytest
 import jaxrl
 from jaxrl import lm, networks, ops
 from jaxrl.algorithms.lm import CompletionBatch, PreferenceBatch, grpo, learner
+from tests.helpers import TableConfig
 
 THREE = lm.Sampling(3, (2,))
 MASK = np.array([[True, True, True], [True, True, False]])
@@ -18,17 +19,10 @@ TOKENS = np.array([[0, 1, 1], [1, 2, 0]])
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
-    vocab_size: int = 3
-    max_length: int = 8
-    value_head: bool = True
-
-
-@dataclasses.dataclass(frozen=True)
 class Bigrams:
     """A model of tables: logits and values by the last token."""
 
-    config: Config = Config()
+    config: TableConfig = TableConfig(value_head=True)  # noqa: RUF009  # frozen
 
     def apply(self, params, x, *rest, method):
         if method == "features":
