@@ -129,14 +129,14 @@ PRESETS: dict[tuple[str, str], Preset] = {
 LANGUAGE_PRESETS: dict[str, LanguagePreset] = {
     "parity": LanguagePreset(
         160 * 128,
-        dict(num_prompts=16, group_size=8, learning_rate=5e-4),
+        dict(num_prompts=16, group_size=8, learning_rate=7e-4),
         dict(width=64, num_layers=2, num_heads=4, mlp_size=192),
         dict(num_texts=64, learning_rate=2e-3, answers_only=True),
         1000 * 64,
-        anneal=1.0,
+        anneal=1.6,
     ),
     "addition": LanguagePreset(
-        800 * 512,
+        400 * 512,
         dict(num_prompts=64, group_size=8, learning_rate=5e-4),
         dict(width=96, num_layers=2, num_heads=4, mlp_size=256),
         dict(num_texts=128, learning_rate=2e-3, answers_only=True),
