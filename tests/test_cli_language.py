@@ -267,7 +267,7 @@ def test_a_pretrained_model_learns_slowly_unless_told(model_directory: Path, run
     assert rate("grpo --lora-rank 2") == pytest.approx(1e-5)
     assert rate("fine-tuning") == 2e-5
     assert rate("grpo --learning-rate 1e-3") == 1e-3
-    assert rate("grpo parity --task.num_bits 3", run_directory) == 5e-4  # a run of ours, as its task was tuned
+    assert rate("grpo parity --task.num_bits 3", run_directory) == 7e-4  # a run of ours, as its task was tuned
 
 
 def test_questions_without_answers_are_for_a_function(

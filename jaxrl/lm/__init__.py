@@ -5,6 +5,7 @@ from jaxrl.lm.generate import Completions, check_context, generate, next_logits
 from jaxrl.lm.hf import load
 from jaxrl.lm.hf_save import save
 from jaxrl.lm.lora import ATTENTION, LoRA, adapters_adam, only_adapters, without_adapters
+from jaxrl.lm.packing import pack
 from jaxrl.lm.peft import load_adapters, save_adapters
 from jaxrl.lm.prompts import Prompts, Task, Text
 from jaxrl.lm.sampling import Sampling
@@ -32,6 +33,7 @@ __all__ = [
     "load_adapters",
     "next_logits",
     "only_adapters",
+    "pack",
     "save",
     "save_adapters",
     "score",

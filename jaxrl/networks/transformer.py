@@ -130,7 +130,8 @@ class Transformer(nn.Module):
 
         Args:
           tokens: `[B, T]`.
-          start: int `[B]`, column of each row's first token; None: 0.
+          start: int `[B]`, column of each row's first token, or `[B, T]`, of each token's text, where a row holds
+            several that shall not see each other; None: 0.
           cache: of S columns, those before `column` filled; None: the tokens see only each other.
           column: where the first of the tokens stands.
 
@@ -143,6 +144,7 @@ class Transformer(nn.Module):
         """
         config = self.config
         start = jnp.zeros(len(tokens), jnp.int32) if start is None else start
+        start = start[:, None] if start.ndim == 1 else start
         length = tokens.shape[1] if cache is None else cache[0][0].shape[3]
         first = 0 if isinstance(column, Tracer) else int(column)
         if cache is not None and first + tokens.shape[1] > length:
@@ -152,8 +154,8 @@ class Transformer(nn.Module):
             )
         columns = (column + jnp.arange(tokens.shape[1]))[None]
         keys = jnp.arange(length)[None, None]
-        mask = (keys <= columns[..., None]) & (keys >= start[:, None, None])
-        positions = jnp.maximum(columns - start[:, None], 0)
+        mask = (keys <= columns[..., None]) & (keys >= start[..., None])
+        positions = jnp.maximum(columns - start, 0)
         rotation = None if config.rotary is None else config.rotary.angles(positions, config.head_size)
         x = self.embedding[tokens].astype(config.dtype)
         if config.position_embedding is not None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -250,3 +251,24 @@ def test_the_loss_of_texts_is_the_cross_entropy_of_what_counts(transformer, answ
     assert float(value) == pytest.approx(-np.mean(counted), rel=1e-4)
     padding = np.where((tokens == 0), 9, tokens)
     assert float(loss(jnp.array(padding))[0]) == pytest.approx(float(value), rel=1e-6)
+
+
+@pytest.mark.parametrize("answers_only", [False, True])
+@pytest.mark.parametrize("position_embedding", [networks.LearnedPositions, None])
+def test_packed_texts_see_nothing_of_their_neighbours(position_embedding, answers_only):
+    task = lm.tasks.make("countdown")
+    shape = dict(width=16, num_layers=2, num_heads=2, max_length=41, position_embedding=position_embedding)
+    rotary = None if position_embedding else networks.Rotary()
+    model = networks.Transformer(networks.TransformerConfig(task.tokenizer.vocab_size, rotary=rotary, **shape))
+    params = jax.jit(model.init)(jax.random.key(0), jnp.ones((1, 1), jnp.int32))
+    text = task.corpus(jax.random.key(1), 16)
+
+    def loss(num_rows):
+        pretraining = jaxrl.Pretraining(task, model, num_rows=num_rows, answers_only=answers_only)
+        return jax.jit(jax.value_and_grad(lambda params: pretraining.loss(params, text), has_aux=True))(params)
+
+    (alone, counts), gradient = loss(None)
+    (packed, packed_counts), packed_gradient = loss(13)
+    assert float(packed_counts.pop("left_out")) == 0
+    chex.assert_trees_all_close((packed, packed_counts, packed_gradient), (alone, counts, gradient), atol=1e-6)
+    assert float(loss(4)[0][1]["left_out"]) > 0.3

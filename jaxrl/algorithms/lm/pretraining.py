@@ -25,6 +25,8 @@ class Pretraining:
       answers_only: whether prompts are left out of the loss (supervised fine-tuning).
       optimizer: function of the learning rate that gives an optax transformation.
       num_texts: B, texts of an update.
+      num_rows: R, rows that the texts are packed into, which is faster where many are shorter than a row; None: a row
+        for each. Texts that find no room are left out: `left_out`, their share, should be next to nothing.
       learning_rate: step size of the optimizer.
       anneal_updates: updates over which the learning rate falls linearly to zero; inf keeps it.
       max_grad_norm: bound of the gradient's global norm.
@@ -49,6 +51,7 @@ class Pretraining:
     answers_only: bool = static(False)
     optimizer: Callable[..., optax.GradientTransformation] = static(ops.adam)
     num_texts: int = static(64, low=1)
+    num_rows: int | None = static(None, low=1)
     learning_rate: float = leaf(1e-3, low=0, open_low=True)
     anneal_updates: float = leaf(jnp.inf, low=0, open_low=True)
     max_grad_norm: float = leaf(1.0, low=0, open_low=True, infinite=True)
@@ -81,12 +84,16 @@ class Pretraining:
     def loss(self, params: Any, text: lm.Text) -> tuple[jax.Array, Metrics]:
         """Mean negative log-probability of the tokens that count, in nats, and the metrics."""
         lm.check_context(self.model, text.prompt_length, text.mask.shape[1])
-        tokens, columns = text.tokens, jnp.arange(text.prompt_length)[None]
+        tokens = text.tokens
         start = jnp.zeros(len(tokens), jnp.int32) if text.start is None else text.start
-        prompt = (columns > start[:, None]) & (not self.answers_only)  # nothing stands before a first token
-        mask = jnp.concatenate([prompt, text.mask], axis=1)[:, 1:]
-        features, _ = self.model.apply(params, tokens[:, :-1], start, method="features")
+        prompt = jnp.full((len(tokens), text.prompt_length), not self.answers_only)
+        mask = jnp.concatenate([prompt, text.mask], axis=1)
+        mask &= jnp.arange(tokens.shape[1])[None] > start[:, None]  # nothing stands before a first token
+        starts, metrics = jnp.broadcast_to(start[:, None], tokens.shape), {}
+        if self.num_rows is not None:
+            tokens, starts, mask, placed = lm.pack(tokens, start, mask, self.num_rows)
+            metrics = {"left_out": 1 - placed.mean()}
+        features, _ = self.model.apply(params, tokens[:, :-1], starts[:, :-1], method="features")
         log_prob, _ = lm.token_scores(self.model, params, features, tokens[:, 1:], lm.Sampling(1))
-        weight = ops.token_mean(mask)
-        loss = -(weight * log_prob).sum()
-        return loss, {"loss": loss, "tokens": mask.sum(dtype=jnp.float32)}
+        loss = -(ops.token_mean(mask[:, 1:]) * log_prob).sum()
+        return loss, metrics | {"loss": loss, "tokens": mask[:, 1:].sum(dtype=jnp.float32)}
