@@ -245,7 +245,7 @@ def horizon(command: str) -> tuple[float, int]:
 
 
 @pytest.mark.parametrize(
-    ("task", "measured"), [("parity", (160, 160)), ("addition", (900, 800)), ("countdown", (150, 150))]
+    ("task", "measured"), [("parity", (256, 160)), ("addition", (450, 400)), ("countdown", (150, 150))]
 )
 def test_the_horizon_is_what_was_measured_and_the_same_part_of_every_run(task: str, measured: tuple[int, int]) -> None:
     assert horizon(f"grpo {task}") == measured

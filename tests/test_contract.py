@@ -150,7 +150,7 @@ ALGORITHMS: dict[str, Callable[[], Any]] = {
         PARITY, WITH_VALUES, num_prompts=8, kl_coef=0.1, reference_params=initial_params(WITH_VALUES)
     ),
     "dpo": lambda: jaxrl.DPO(PARITY, TRANSFORMER, num_prompts=8, params=initial_params()),
-    "pretraining": lambda: jaxrl.Pretraining(PARITY, TRANSFORMER, num_texts=8),
+    "pretraining": lambda: jaxrl.Pretraining(PARITY, TRANSFORMER, num_texts=8, texts_per_row=1.3),
     "a2c-of-the-readme": lambda: readme_module("a2c").A2C(*gymnax.make("CartPole-v1"), num_envs=4, num_steps=4),
 }
 

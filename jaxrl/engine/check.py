@@ -143,6 +143,8 @@ def _check_language(algorithm: Any) -> None:
     if not asks_for_rewards(algorithm):
         text = jax.eval_shape(lambda: task.corpus(key, 2))
         lm.check_context(model, text.prompt_length, text.mask.shape[1])
+        if getattr(algorithm, "texts_per_row", 1) > 1 and not hasattr(task, "prompts"):
+            raise ValueError(f"texts_per_row={algorithm.texts_per_row}: these texts fill their rows; leave it at 1")
         return
     if not hasattr(task, "prompts"):
         raise TypeError(f"task: a {type(task).__name__} asks nothing, so that nothing can be judged; pretrain on it")

@@ -159,7 +159,8 @@ def progress_of(record: Record) -> dict[str, str]:
         return {"reward": "reward"}
     if "preferred" in record:
         return {"better one preferred": "preferred"}
-    return {"loss per token": "loss"} if "tokens" in record else {}
+    packed = {"left out": "left_out"} if "left_out" in record else {}
+    return {"loss per token": "loss"} | packed if "tokens" in record else {}
 
 
 def read_jsonl(path: Path) -> list[Record]:

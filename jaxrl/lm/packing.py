@@ -3,24 +3,30 @@
 import jax
 import jax.numpy as jnp
 
+from jaxrl.types import whole_number
+
 
 def pack(
     tokens: jax.Array, start: jax.Array, mask: jax.Array, num_rows: int
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
     """Put texts beside each other, the longest first, each into the first row that has room for it.
 
-    Positions of a text count from its own first token, and it sees nothing of its neighbours: the loss is that of a
-    row for each text. A text that fits nowhere is left out, and the shortest are the last to be placed.
+    Positions of a text count from its own first token, and it sees nothing of its neighbours: its loss is what it is in
+    a row of its own. A text that is longer than the room that is left in any row when its turn comes is left out.
 
     Args:
       tokens: int `[B, C]`, texts in their rows.
       start: int `[B]`, column of each text's first token.
-      mask: bool `[B, C]`, tokens that count; a text ends with its last one.
+      mask: bool `[B, C]`, tokens that count, of which a text's first is none: nothing of the text foretells it. A text
+        ends with its last one; without any it needs no room.
       num_rows: R.
 
     Returns:
       Tokens int, for each the column of its text's first one, int, and the mask, bool, `[R, C]`; and which texts have
       been placed, bool `[B]`.
+
+    Raises:
+      ValueError: if there are no rows.
 
     Example:
       >>> tokens, mask = jnp.array([[5, 6, 0, 0], [7, 8, 0, 0]]), jnp.array([[False, True, False, False]] * 2)
@@ -31,6 +37,7 @@ def pack(
     Source: Krell et al. (2021), Efficient Sequence Packing without Cross-contamination, arXiv:2107.02027, for the
     attention; the rule is first-fit decreasing.
     """
+    whole_number("num_rows", num_rows, 1)
     width = tokens.shape[1]
     columns = jnp.arange(width)[None]
     length = jnp.maximum(jnp.where(mask, columns + 1, 0).max(axis=1) - start, 0)
@@ -45,11 +52,11 @@ def pack(
     _, (row, column) = jax.lax.scan(place, jnp.full(num_rows, width), length)
     behind = columns - start[:, None]
     own = (behind >= 0) & (behind < length[:, None])
-    place_of = (jnp.where(own, row[:, None], num_rows), behind + column[:, None])
+    index = (jnp.where(own, row[:, None], num_rows), behind + column[:, None])
 
-    def moved(x: jax.Array) -> jax.Array:
-        return jnp.zeros((num_rows, width), x.dtype).at[place_of].set(x, mode="drop")
+    def scattered(x: jax.Array) -> jax.Array:
+        return jnp.zeros((num_rows, width), x.dtype).at[index].set(x, mode="drop")
 
-    begins = jnp.broadcast_to(column[:, None], tokens.shape)
+    first = jnp.broadcast_to(column[:, None], tokens.shape)
     placed = jnp.zeros(len(row), bool).at[order].set(row < num_rows)
-    return moved(tokens), moved(begins), moved(mask), placed
+    return scattered(tokens), scattered(first), scattered(mask & (behind > 0)), placed

@@ -76,7 +76,8 @@ class Transformer(nn.Module):
     """A decoder of GPT-2's, Llama's and Qwen's kind.
 
     Rows are padded on the left: `start` is the column of each row's first token, positions count from there, and
-    nothing sees what stands before. So all rows write the same column of the cache.
+    nothing sees what stands before. So all rows write the same column of the cache. Where a row holds several texts,
+    `start` is of each token, the column of its text's first one.
 
     Args:
       config: its shape.
@@ -130,8 +131,7 @@ class Transformer(nn.Module):
 
         Args:
           tokens: `[B, T]`.
-          start: int `[B]`, column of each row's first token, or `[B, T]`, of each token's text, where a row holds
-            several that shall not see each other; None: 0.
+          start: int `[B]`, column of each row's first token, or `[B, T]`, of each token's text; None: 0.
           cache: of S columns, those before `column` filled; None: the tokens see only each other.
           column: where the first of the tokens stands.
 

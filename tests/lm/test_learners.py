@@ -255,20 +255,29 @@ def test_the_loss_of_texts_is_the_cross_entropy_of_what_counts(transformer, answ
 
 @pytest.mark.parametrize("answers_only", [False, True])
 @pytest.mark.parametrize("position_embedding", [networks.LearnedPositions, None])
-def test_packed_texts_see_nothing_of_their_neighbours(position_embedding, answers_only):
-    task = lm.tasks.make("countdown")
-    shape = dict(width=16, num_layers=2, num_heads=2, max_length=41, position_embedding=position_embedding)
-    rotary = None if position_embedding else networks.Rotary()
-    model = networks.Transformer(networks.TransformerConfig(task.tokenizer.vocab_size, rotary=rotary, **shape))
-    params = jax.jit(model.init)(jax.random.key(0), jnp.ones((1, 1), jnp.int32))
+@pytest.mark.parametrize("name", ["countdown", "reversal"])  # the prompts of the second are padded on the left
+def test_packed_texts_see_nothing_of_their_neighbours(name, position_embedding, answers_only):
+    task = lm.tasks.make(name)
     text = task.corpus(jax.random.key(1), 16)
+    shape = dict(width=16, num_layers=2, num_heads=2, position_embedding=position_embedding)
+    shape |= dict(max_length=text.tokens.shape[1], rotary=None if position_embedding else networks.Rotary())
+    model = networks.Transformer(networks.TransformerConfig(task.tokenizer.vocab_size, **shape))
+    params = jax.jit(model.init)(jax.random.key(0), jnp.ones((1, 1), jnp.int32))
 
-    def loss(num_rows):
-        pretraining = jaxrl.Pretraining(task, model, num_rows=num_rows, answers_only=answers_only)
+    def loss(texts_per_row, text=text):
+        pretraining = jaxrl.Pretraining(task, model, texts_per_row=texts_per_row, answers_only=answers_only)
         return jax.jit(jax.value_and_grad(lambda params: pretraining.loss(params, text), has_aux=True))(params)
 
-    (alone, counts), gradient = loss(None)
-    (packed, packed_counts), packed_gradient = loss(13)
-    assert float(packed_counts.pop("left_out")) == 0
-    chex.assert_trees_all_close((packed, packed_counts, packed_gradient), (alone, counts, gradient), atol=1e-6)
-    assert float(loss(4)[0][1]["left_out"]) > 0.3
+    def same(few, many):
+        (loss, counts), gradient = few
+        (packed, packed_counts), packed_gradient = many
+        left_out = packed_counts.pop("left_out")
+        chex.assert_trees_all_close((packed, packed_counts, packed_gradient), (loss, counts, gradient), atol=1e-6)
+        return float(left_out)
+
+    assert same(loss(1), loss(1.25)) == 0
+    tokens, start = text.tokens, jnp.zeros(16, jnp.int32) if text.start is None else text.start
+    whole = jnp.concatenate([jnp.full((16, text.prompt_length), not answers_only), text.mask], axis=1)
+    placed = np.asarray(lm.pack(tokens, start, whole, 4)[3])
+    kept = lm.Text(tokens[placed], text.prompt_length, text.mask[placed], start[placed])
+    assert same(loss(1, kept), loss(4)) == 1 - placed.mean() > 0  # those that fit into four rows, alone

@@ -48,6 +48,30 @@ def test_every_text_stands_once_whole_or_not_at_all(seed, num_rows):
     assert (lengths[~placed] > room.max()).all()  # who was left out did not fit
 
 
+def test_the_longest_come_first_into_the_first_row_with_room():
+    length = jnp.array([3, 8, 4, 9, 2])  # 9 and 8 open rows; 4 fits behind 8, 3 behind 9; nothing is left for 2
+    columns = jnp.arange(WIDTH)[None]
+    mask = (columns > 0) & (columns < length[:, None])
+    packed, _, _, placed = lm.pack(jnp.where(mask | (columns == 0), length[:, None], 0), 0 * length, mask, 2)
+    assert packed.tolist() == [[9] * 9 + [3] * 3, [8] * 8 + [4] * 4]
+    assert placed.tolist() == [True, True, True, True, False]
+
+
+def test_a_first_token_is_foretold_by_no_neighbour():
+    _, _, counted, _ = lm.pack(
+        jnp.ones((2, 4), jnp.int32),
+        jnp.array([0, 2]),
+        jnp.array([[True, True, False, False], [False, False, True, True]]),
+        1,
+    )
+    assert counted.tolist() == [[False, True, False, True]]
+
+
+def test_there_must_be_a_row():
+    with pytest.raises(ValueError, match="num_rows=0 must be an integer, at least 1"):
+        lm.pack(jnp.ones((2, 4), jnp.int32), jnp.zeros(2, jnp.int32), jnp.ones((2, 4), bool), 0)
+
+
 def test_seeds_pack_as_they_would_alone():
     many = [jnp.array(np.stack(x)) for x in zip(*(texts(seed, 8) for seed in range(3)), strict=True)]
     together = jax.vmap(lambda *text: lm.pack(*text, 3))(*many)

@@ -434,6 +434,14 @@ def test_penalties_for_length_begin_within_it():
     jaxrl.check(grpo(TASKS["parity"], overlong=6))
 
 
+def test_windows_of_a_text_are_not_packed():
+    corpus = lm.tasks.Corpus(jnp.arange(9), length=8)
+    with pytest.raises(ValueError, match="texts_per_row=2.0: these texts fill their rows; leave it at 1"):
+        jaxrl.check(jaxrl.Pretraining(corpus, tiny(257), texts_per_row=2.0))
+    with pytest.raises(ValueError, match="texts_per_row=0.5 must be at least 1"):
+        jaxrl.check(jaxrl.Pretraining(TASKS["parity"], tiny(20), texts_per_row=0.5))
+
+
 def test_a_text_shorter_than_a_window_is_refused():
     corpus = lm.tasks.Corpus(jnp.arange(7), length=8)
     with pytest.raises(ValueError, match="text: it has 7 tokens, fewer than a window of 8; choose a smaller length"):

@@ -1,6 +1,7 @@
 """Next-token prediction: pretraining on whole texts, and fine-tuning on answers only."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -25,8 +26,8 @@ class Pretraining:
       answers_only: whether prompts are left out of the loss (supervised fine-tuning).
       optimizer: function of the learning rate that gives an optax transformation.
       num_texts: B, texts of an update.
-      num_rows: R, rows that the texts are packed into, which is faster where many are shorter than a row; None: a row
-        for each. Texts that find no room are left out: `left_out`, their share, should be next to nothing.
+      texts_per_row: above 1, texts are packed into B / `texts_per_row` rows, rounded up: less work where many are
+        shorter than a row. What finds no room is left out: `left_out`, its share, should be next to nothing.
       learning_rate: step size of the optimizer.
       anneal_updates: updates over which the learning rate falls linearly to zero; inf keeps it.
       max_grad_norm: bound of the gradient's global norm.
@@ -42,7 +43,8 @@ class Pretraining:
       >>> metrics["loss"].shape
       (3,)
 
-    Source: Radford et al. (2018), Improving Language Understanding by Generative Pre-Training.
+    Source: Radford et al. (2018), Improving Language Understanding by Generative Pre-Training; `lm.pack` for rows of
+    several texts.
     """
 
     task: Any
@@ -51,7 +53,7 @@ class Pretraining:
     answers_only: bool = static(False)
     optimizer: Callable[..., optax.GradientTransformation] = static(ops.adam)
     num_texts: int = static(64, low=1)
-    num_rows: int | None = static(None, low=1)
+    texts_per_row: float = static(1.0, low=1)
     learning_rate: float = leaf(1e-3, low=0, open_low=True)
     anneal_updates: float = leaf(jnp.inf, low=0, open_low=True)
     max_grad_norm: float = leaf(1.0, low=0, open_low=True, infinite=True)
@@ -89,11 +91,11 @@ class Pretraining:
         prompt = jnp.full((len(tokens), text.prompt_length), not self.answers_only)
         mask = jnp.concatenate([prompt, text.mask], axis=1)
         mask &= jnp.arange(tokens.shape[1])[None] > start[:, None]  # nothing stands before a first token
-        starts, metrics = jnp.broadcast_to(start[:, None], tokens.shape), {}
-        if self.num_rows is not None:
-            tokens, starts, mask, placed = lm.pack(tokens, start, mask, self.num_rows)
-            metrics = {"left_out": 1 - placed.mean()}
-        features, _ = self.model.apply(params, tokens[:, :-1], starts[:, :-1], method="features")
+        metrics = {}
+        if self.texts_per_row > 1:
+            tokens, start, mask, placed = lm.pack(tokens, start, mask, math.ceil(len(tokens) / self.texts_per_row))
+            start, metrics = start[:, :-1], {"left_out": 1 - placed.mean(dtype=jnp.float32)}
+        features, _ = self.model.apply(params, tokens[:, :-1], start, method="features")
         log_prob, _ = lm.token_scores(self.model, params, features, tokens[:, 1:], lm.Sampling(1))
         loss = -(ops.token_mean(mask[:, 1:]) * log_prob).sum()
         return loss, metrics | {"loss": loss, "tokens": mask[:, 1:].sum(dtype=jnp.float32)}
