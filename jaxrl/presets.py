@@ -148,7 +148,7 @@ LANGUAGE_PRESETS: dict[str, LanguagePreset] = {
         dict(num_prompts=32, group_size=8, learning_rate=2e-4),
         dict(width=128, num_layers=2, num_heads=4, mlp_size=384),
         dict(num_texts=32, texts_per_row=1.55, learning_rate=2e-3, answers_only=True, optimizer=ops.adamw),
-        5000 * 32,
+        6000 * 32,
         anneal=1.0,
     ),
 }
