@@ -1,6 +1,7 @@
 """The command line, called as a function; bad input gives one sentence and exit code 2."""
 
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Any, ClassVar
@@ -43,8 +44,15 @@ def test_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert word in output
 
 
-def test_evaluate_and_gif(run_directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main(["evaluate", str(run_directory), "--episodes", "3", "--gif"])
+def test_evaluate_and_gif(
+    run_directory: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    logging.getLogger("absl").addHandler(caplog.handler)
+    try:
+        main(["evaluate", str(run_directory), "--episodes", "3", "--gif"])
+    finally:
+        logging.getLogger("absl").removeHandler(caplog.handler)
+    assert not caplog.records  # no library of ours warns of what is as it should be
     output = capsys.readouterr().out
     assert "seed 0" in output and "seed 1" in output and "median over seeds" in output
     assert (run_directory / "episode.gif").read_bytes().startswith(b"GIF8")

@@ -1,7 +1,10 @@
 """Saves of a whole run through orbax: the state, the run's key and what tells its progress."""
 
+import contextlib
 import json
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +33,12 @@ class Checkpoints:
             create=not read_only,
         )
         self._args = ocp.args
-        self._manager = ocp.CheckpointManager(
-            (directory / "checkpoints").absolute(),
-            options=options,
-            item_handlers=ocp.StandardCheckpointHandler(),
-        )
+        with _errors_only("absl"):  # orbax warns that what is to be read only is read only
+            self._manager = ocp.CheckpointManager(
+                (directory / "checkpoints").absolute(),
+                options=options,
+                item_handlers=ocp.StandardCheckpointHandler(),
+            )
 
     @property
     def last(self) -> int | None:
@@ -106,3 +110,15 @@ def write_json(path: Path, content: Any) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+
+
+@contextlib.contextmanager
+def _errors_only(name: str) -> Iterator[None]:
+    """Keep a library's logger from warning."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -436,9 +436,9 @@ def test_penalties_for_length_begin_within_it():
 
 def test_windows_of_a_text_are_not_packed():
     corpus = lm.tasks.Corpus(jnp.arange(9), length=8)
-    with pytest.raises(ValueError, match="texts_per_row=2.0: these texts fill their rows; leave it at 1"):
+    with pytest.raises(ValueError, match=r"texts_per_row=2\.0: these texts fill their rows; leave it at 1"):
         jaxrl.check(jaxrl.Pretraining(corpus, tiny(257), texts_per_row=2.0))
-    with pytest.raises(ValueError, match="texts_per_row=0.5 must be at least 1"):
+    with pytest.raises(ValueError, match=r"texts_per_row=0\.5 must be at least 1"):
         jaxrl.check(jaxrl.Pretraining(TASKS["parity"], tiny(20), texts_per_row=0.5))
 
 
