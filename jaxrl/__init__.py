@@ -36,6 +36,7 @@ from jaxrl.algorithms.td import (
 from jaxrl.engine import (
     Evaluation,
     Fit,
+    Profile,
     TaskEvaluation,
     check,
     evaluate,
@@ -43,13 +44,14 @@ from jaxrl.engine import (
     evaluate_task,
     fit,
     load,
+    profile,
     run,
     solve,
     stream,
     train,
     train_on_host,
 )
-from jaxrl.types import Algorithm, Metrics, Rule, Solution, Transition, leaf, static
+from jaxrl.types import Algorithm, Metrics, Rule, Solution, Stage, Transition, leaf, static
 
 __all__ = [
     "DPO",
@@ -83,6 +85,7 @@ __all__ = [
     "Pretraining",
     "PrioritizedSweeping",
     "PrioritizedValueIteration",
+    "Profile",
     "QLearning",
     "RecurrentPPO",
     "RecurrentPQN",
@@ -94,6 +97,7 @@ __all__ = [
     "Sarsa",
     "SarsaLambda",
     "Solution",
+    "Stage",
     "StochasticShortestPath",
     "TaskEvaluation",
     "TokenPPO",
@@ -114,6 +118,7 @@ __all__ = [
     "load",
     "networks",
     "ops",
+    "profile",
     "rainbow",
     "run",
     "solve",

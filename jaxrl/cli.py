@@ -1,4 +1,4 @@
-"""The command line: `jaxrl train | solve | evaluate | generate | envs`."""
+"""The command line: `jaxrl train | solve | evaluate | profile | generate | envs`."""
 
 import sys
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from pathlib import Path
 from jaxrl.commands.environments import environments
 from jaxrl.commands.evaluate import evaluate
 from jaxrl.commands.generate import generate
+from jaxrl.commands.profile import profile
 from jaxrl.commands.solve import solve
 from jaxrl.commands.train import train
 from jaxrl.commands.usage import USAGE, refuse
@@ -16,6 +17,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "solve": solve,
     "evaluate": evaluate,
     "generate": generate,
+    "profile": profile,
     "envs": environments,
 }
 

@@ -10,6 +10,7 @@ import enum
 import math
 import operator
 import typing
+from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 import flax.struct
@@ -35,6 +36,7 @@ class Algorithm(Protocol[State]):
       reads_masks: False for one that would do what an `action_mask` forbids, for `check`.
       params: a field; the starting point of its parameters.
       solution(state, tolerance): what is proved so far, for `solve`.
+      stages(state, key): the parts of an update, each a `Stage`, by name, for `profile`.
     """
 
     def init(self, key: jax.Array) -> State:
@@ -96,6 +98,20 @@ class Rule(enum.IntEnum):
     """A value, or the bound of one, is infinite or NaN, or the process is none: rows that are no distributions."""
     IMPROPER = 4
     """Without a discount: from some state no policy surely comes to an end, or it pays never to."""
+
+
+@flax.struct.dataclass
+class Stage:
+    """A part of an update, which `profile` runs and times by itself."""
+
+    function: Callable[..., Any] = flax.struct.field(pytree_node=False)
+    """A pure function, jitted by whoever times it."""
+    arguments: tuple[Any, ...]
+    """What an update gives it; large arrays belong here, not into the function."""
+    times: int = flax.struct.field(pytree_node=False, default=1)
+    """How often an update does this."""
+    carries: bool = flax.struct.field(pytree_node=False, default=False)
+    """Whether what it gives is its first argument the next time, updated in place."""
 
 
 @flax.struct.dataclass

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl import buffers, envs, ops
-from jaxrl.types import Metrics, Transition
+from jaxrl.types import Metrics, Stage, Transition
 
 
 @flax.struct.dataclass
@@ -102,3 +102,26 @@ def update(algorithm: Any, state: Any, key: jax.Array) -> tuple[Any, Metrics]:
     memory = dataclasses.replace(state.memory, episode=episode)
     state = dataclasses.replace(state, memory=memory)
     return state, metrics | jax.tree.map(jnp.mean, losses)
+
+
+def acting_stages(algorithm: Any, state: Any, key: jax.Array) -> dict[str, Stage]:
+    """Acting, and remembering what came of it, as often as an update does, for the profiler. The key is consumed."""
+    memory, turns = state.memory, algorithm.num_steps
+    _, batch = rollout(algorithm, state, key)
+    begin, times = (memory.obs, memory.env_state), algorithm.train_every
+    acting = envs.acting_stages(algorithm, state, begin, key, times, turns)
+    return acting | {"remember": Stage(remember, (memory, batch), turns, carries=True)}
+
+
+def stages(algorithm: Any, state: Any, key: jax.Array) -> dict[str, Stage]:
+    """Acting, remembering, and learning from the replay, for the profiler. The key is consumed."""
+    _, batch = rollout(algorithm, state, key)
+    learn = Stage(_learn, (state, algorithm, batch, key), algorithm.num_steps, carries=True)
+    acting = acting_stages(algorithm, state, key)
+    del acting["remember"]  # `learn` does
+    return acting | {"remember and learn": learn}
+
+
+def _learn(state: Any, algorithm: Any, batch: Transition, key: jax.Array) -> Any:
+    """The state after it."""
+    return algorithm.learn(state, batch, key)[0]

@@ -20,6 +20,24 @@ def solve(arguments: list[str]) -> None:
         refuse(error, code=1)
 
 
+def build(name: str, env_name: str, flags: list[str]) -> Any:
+    """The solver that the flags describe, of the process that an environment is; in single precision."""
+    flags, env_options = prefixed_options(flags, "env")
+    solver_class, _, fields = _parse(name, flags, f"jaxrl profile {name} {env_name}")
+    return solver_class(_process(env_name, env_options)[0], **fields)
+
+
+def _process(env_name: str, env_options: dict[str, Any]) -> tuple[Any, Any, Any, Any]:
+    """The process that an environment is, its states, the environment and its parameters."""
+    from jaxrl.envs import MDP, enumerate_environment, make
+
+    env, env_params = make(env_name, **env_options)
+    if isinstance(env_params, MDP):
+        return env_params, None, env, env_params
+    mdp, states = enumerate_environment(env, env_params)
+    return mdp, states, env, env_params
+
+
 def _parse(name: str, flags: list[str], prog: str) -> tuple[Any, Any, dict[str, Any]]:
     """The solver's class, the options, and the fields that the flags describe."""
     from jaxrl.engine.names import SOLVERS, resolve
@@ -39,13 +57,12 @@ def _solve(
     import numpy as np
 
     from jaxrl import engine
-    from jaxrl.envs import MDP, enumerate_environment, grid_of, make
+    from jaxrl.envs import grid_of
 
     if options.out.is_dir():
         raise ValueError(f"out={options.out} is a directory; name a PNG file")
     with jax.enable_x64() if options.float64 else contextlib.nullcontext():
-        env, env_params = make(env_name, **env_options)
-        mdp, states = (env_params, None) if isinstance(env_params, MDP) else enumerate_environment(env, env_params)
+        mdp, states, env, env_params = _process(env_name, env_options)
         solution = engine.solve(make_solver(mdp), options.tolerance, options.max_updates)
         start = float((mdp.start_probability * solution.values).sum())
     half = float(np.max(np.asarray(solution.upper - solution.lower))) / 2

@@ -29,7 +29,7 @@ def train(arguments: list[str]) -> None:
             return
     try:
         name, env_name, *flags = two_names(arguments, "train", "an algorithm")
-        algorithm, options = _build(name, env_name, flags)
+        algorithm, options = build(name, env_name, flags)
         fit_arguments = _prepare(algorithm, f"{name}-{env_name}", options)
     except (ValueError, TypeError, ImportError, FileNotFoundError) as error:
         refuse(error)
@@ -60,7 +60,7 @@ def _fit_language(setup: language.Setup, fit_arguments: dict[str, Any]) -> None:
     stages.write_model(algorithm, result, options.model, directory)
 
 
-def _build(name: str, env_name: str, flags: list[str]) -> tuple[Any, TrainOptions]:
+def build(name: str, env_name: str, flags: list[str]) -> tuple[Any, TrainOptions]:
     """The algorithm that the flags describe; with `--resume` the saved run's fields are the defaults."""
     from jaxrl.engine import check, describe
     from jaxrl.engine.names import ALGORITHMS, resolve

@@ -13,6 +13,7 @@ USAGE = """usage: jaxrl COMMAND ...
   jaxrl solve SOLVER ENV [--FIELD VALUE ...] [--env.KEY VALUE ...]      values and policy of a small world, proved
   jaxrl evaluate DIR [--episodes 100] [--seed 0] [--gif]                replay what a run learned
   jaxrl evaluate DIR [--prompts 256] [--samples 16]                     the same of a language model: pass@1, pass@k
+  jaxrl profile ALGORITHM ENV [--sweep num-envs=16..65536] [--trace DIR]  where its time goes, and what limits it
   jaxrl generate --model DIR "PROMPT"                                   complete a text
   jaxrl envs                                                            environments and their spaces
 

@@ -6,6 +6,7 @@ from jaxrl.engine.evaluate_task import TaskEvaluation, evaluate_task
 from jaxrl.engine.fit import Fit, fit
 from jaxrl.engine.host import evaluate_on_host, train_on_host
 from jaxrl.engine.load import load
+from jaxrl.engine.profiling import Profile, profile
 from jaxrl.engine.solve import solve
 from jaxrl.engine.stream import stream
 from jaxrl.engine.train import run, train
@@ -13,6 +14,7 @@ from jaxrl.engine.train import run, train
 __all__ = [
     "Evaluation",
     "Fit",
+    "Profile",
     "TaskEvaluation",
     "check",
     "evaluate",
@@ -20,6 +22,7 @@ __all__ = [
     "evaluate_task",
     "fit",
     "load",
+    "profile",
     "run",
     "solve",
     "stream",

@@ -13,7 +13,7 @@ import optax
 from jaxrl import ops
 from jaxrl.algorithms import dp, mc, td
 from jaxrl.algorithms.deep_q import DQN, PQN, RecurrentPQN
-from jaxrl.algorithms.deep_q.dqn import RAINBOW
+from jaxrl.algorithms.deep_q.rainbow import RAINBOW
 from jaxrl.algorithms.lm import DPO, GRPO, Pretraining, TokenPPO, grpo
 from jaxrl.algorithms.off_policy import SAC, TD3, DiscreteSAC
 from jaxrl.algorithms.off_policy.sac import TQC

@@ -9,6 +9,7 @@ from jaxrl.envs.conversions import to_dense, to_fanout
 from jaxrl.envs.enumeration import Enumeration, enumerate_environment
 from jaxrl.envs.grids import Grid, grid_of
 from jaxrl.envs.mdp import MDP
+from jaxrl.envs.stages import acting_stages
 from jaxrl.envs.tables import from_arrays, from_function, from_gymnasium, from_successors
 from jaxrl.envs.transitions import DenseTransitions, FanoutTransitions, FunctionalTransitions, Outcome
 from jaxrl.envs.vectorized import action_values, bounded_action, reset, rollout, rollout_with_memory, step
@@ -31,6 +32,7 @@ __all__ = [
     "LegacyEnvironment",
     "Outcome",
     "TabularEnvironment",
+    "acting_stages",
     "action_values",
     "allowed_actions",
     "bounded_action",

@@ -1,7 +1,7 @@
 """Text: how completions are drawn and scored, tokenizers, tasks with their verifiers, and the Hugging Face layout."""
 
 from jaxrl.lm import tasks
-from jaxrl.lm.generate import Completions, check_context, generate, next_logits
+from jaxrl.lm.generate import Completions, Decoding, check_context, decode, generate, next_logits, prefill
 from jaxrl.lm.hf import load
 from jaxrl.lm.hf_save import save
 from jaxrl.lm.lora import ATTENTION, LoRA, adapters_adam, only_adapters, without_adapters
@@ -17,6 +17,7 @@ __all__ = [
     "Bytes",
     "Characters",
     "Completions",
+    "Decoding",
     "HuggingFace",
     "LoRA",
     "Prompts",
@@ -28,12 +29,14 @@ __all__ = [
     "adapters_adam",
     "check_context",
     "check_vocabulary",
+    "decode",
     "generate",
     "load",
     "load_adapters",
     "next_logits",
     "only_adapters",
     "pack",
+    "prefill",
     "save",
     "save_adapters",
     "score",

@@ -1,5 +1,6 @@
 """Completions of prompts: each prompt is read once, and answered as often as wanted."""
 
+import dataclasses
 from typing import Any
 
 import flax.struct
@@ -61,6 +62,29 @@ class Completions:
         return (ours == theirs).all(axis=1)
 
 
+@flax.struct.dataclass
+class Decoding:
+    """Completions under way, `[B, ...]`.
+
+    Args:
+      index: tokens drawn, int32 `[]`.
+      prompt_length: L.
+      start: column of each prompt's first token, int `[B]`.
+      token: the last ones.
+      alive: whether a completion goes on, bool `[B]`.
+      cache: keys and values of everything before the last token.
+      drawn: what there is of the completions.
+    """
+
+    index: jax.Array
+    prompt_length: int = flax.struct.field(pytree_node=False)
+    start: jax.Array
+    token: jax.Array
+    alive: jax.Array
+    cache: Any
+    drawn: Completions
+
+
 def generate(
     model: Any,
     params: Any,
@@ -99,31 +123,71 @@ def generate(
 
     Source: our own arrangement.
     """
-    num_prompts, prompt_length = prompts.shape
     num_tokens = sampling.max_new_tokens
-    check_context(model, prompt_length, num_tokens)
+    check_context(model, prompts.shape[1], num_tokens)
     model, params = without_adapters(model, params, model.config.dtype)
-    cache = model.empty_cache(num_prompts, prompt_length + num_tokens - 1)
+    begun = prefill(model, params, prompts, start, key, sampling, group_size)
+
+    def step(decoding: Decoding) -> Decoding:
+        return decode(decoding, params, key, model, sampling)
+
+    if sampling.early_exit:
+        return jax.lax.while_loop(lambda at: (at.index < num_tokens) & at.alive.any(), step, begun).drawn
+    return jax.lax.fori_loop(1, num_tokens, lambda _, at: step(at), begun).drawn
+
+
+def prefill(
+    model: Any,
+    params: Any,
+    prompts: jax.Array,
+    start: jax.Array,
+    key: jax.Array,
+    sampling: Sampling,
+    group_size: int = 1,
+) -> Decoding:
+    """Read each prompt once, repeat what was read for its group, and draw the first tokens.
+
+    Args:
+      model: a `networks.Transformer`.
+      params: its parameters.
+      prompts: int `[P, L]`, padded on the left.
+      start: int `[P]`, column of each prompt's first token.
+      key: of the whole completions, as `generate` gets it.
+      sampling: how they are drawn.
+      group_size: G, completions of each prompt.
+
+    Source: our own arrangement.
+    """
+    num_prompts, prompt_length = prompts.shape
+    cache = model.empty_cache(num_prompts, prompt_length + sampling.max_new_tokens - 1)
     logits, cache = next_logits(model, params, prompts, start, cache, 0)
     logits, cache, start = jax.tree.map(lambda x: jnp.repeat(x, group_size, axis=0), (logits, cache, start))
-
     token, log_prob = sampling.draw(jax.random.fold_in(key, 0), logits)
-    shape = (len(token), num_tokens)
+    shape = (len(token), sampling.max_new_tokens)
     blank = Completions(jnp.full(shape, sampling.pad_token), jnp.zeros(shape), jnp.zeros(shape, bool))
     alive = jnp.ones(len(token), bool)
     drawn = _written(blank, 0, token, log_prob, alive, sampling)
-    carry = (jnp.int32(1), token, alive & ~sampling.stops(token), cache, drawn)
+    return Decoding(jnp.int32(1), prompt_length, start, token, alive & ~sampling.stops(token), cache, drawn)
 
-    def step(carry: Any) -> Any:
-        index, token, alive, cache, drawn = carry
-        logits, cache = next_logits(model, params, token[:, None], start, cache, prompt_length + index - 1)
-        token, log_prob = sampling.draw(jax.random.fold_in(key, index), logits)
-        drawn = _written(drawn, index, token, log_prob, alive, sampling)
-        return index + 1, token, alive & ~sampling.stops(token), cache, drawn
 
-    if sampling.early_exit:
-        return jax.lax.while_loop(lambda carry: (carry[0] < num_tokens) & carry[2].any(), step, carry)[-1]
-    return jax.lax.fori_loop(1, num_tokens, lambda _, carry: step(carry), carry)[-1]
+def decode(at: Decoding, params: Any, key: jax.Array, model: Any, sampling: Sampling) -> Decoding:
+    """Draw one more token of each completion.
+
+    Args:
+      at: from `prefill`, or an earlier token.
+      params: of the model.
+      key: of the whole completions; each token folds its number in.
+      model: a `networks.Transformer`.
+      sampling: how they are drawn.
+
+    Source: our own arrangement.
+    """
+    column = at.prompt_length + at.index - 1
+    logits, cache = next_logits(model, params, at.token[:, None], at.start, at.cache, column)
+    token, log_prob = sampling.draw(jax.random.fold_in(key, at.index), logits)
+    drawn = _written(at.drawn, at.index, token, log_prob, at.alive, sampling)
+    alive = at.alive & ~sampling.stops(token)
+    return dataclasses.replace(at, index=at.index + 1, token=token, alive=alive, cache=cache, drawn=drawn)
 
 
 def next_logits(

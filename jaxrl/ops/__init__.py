@@ -40,7 +40,15 @@ from jaxrl.ops.normalization import (
 from jaxrl.ops.optimizers import adam, adamw, annealed, clipped_optimizer, sgd, transform_of
 from jaxrl.ops.q_targets import double_backup, max_backup, munchausen_backup, taken
 from jaxrl.ops.returns import generalized_advantages, lambda_returns, vtrace
-from jaxrl.ops.shuffling import check_minibatches, flat, minimize, permutation, permute_index, scan_minibatches
+from jaxrl.ops.shuffling import (
+    check_minibatches,
+    flat,
+    minimize,
+    permutation,
+    permute_index,
+    scan_minibatches,
+    shuffled,
+)
 from jaxrl.ops.sum_tree import find_leaves, init_tree, set_leaves
 from jaxrl.ops.tables import (
     average_update,
@@ -138,6 +146,7 @@ __all__ = [
     "sequence_mean",
     "set_leaves",
     "sgd",
+    "shuffled",
     "squared_kl",
     "standardized",
     "sum_error",

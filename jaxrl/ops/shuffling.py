@@ -76,6 +76,21 @@ def permutation(key: jax.Array, size: int) -> jax.Array:
     return permute_index(jnp.arange(size, dtype=jnp.uint32), size, round_keys).astype(jnp.int32)
 
 
+def shuffled(data: Any, key: jax.Array) -> Any:
+    """Arrays `[B, ...]` in another order, the same for all. Our own.
+
+    Args:
+      data: a pytree of arrays.
+      key: consumed.
+
+    Example:
+      >>> sorted(shuffled(jnp.arange(3), jax.random.key(0)).tolist())
+      [0, 1, 2]
+    """
+    order = permutation(key, len(jax.tree.leaves(data)[0]))
+    return jax.tree.map(lambda x: x[order], data)
+
+
 def flat(batch: Any) -> Any:
     """Arrays `[T, N, ...]` as `[T N, ...]`. Our own.
 

@@ -1,7 +1,7 @@
 """Deep Q-learning from replay."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import flax.linen as nn
@@ -12,7 +12,7 @@ import optax
 
 from jaxrl import buffers, networks, ops
 from jaxrl.algorithms import replaying
-from jaxrl.types import Metrics, Transition, leaf, static
+from jaxrl.types import Metrics, Stage, Transition, leaf, static
 
 
 @flax.struct.dataclass
@@ -162,32 +162,41 @@ class DQN:
 
     def learn(self, state: DQNState, batch: Transition, key: jax.Array) -> tuple[DQNState, Metrics]:
         """Store a batch `[T, N, ...]` as `buffers.add` wants it, and make a gradient step. The key is consumed."""
-        sample_key, noise, *other_noise = jax.random.split(key, 4)
+        sample_key, *noise = jax.random.split(key, 4)
         memory = replaying.remember(state.memory, batch)
-        replay = memory.replay
+        row, importance, experience = self.draw(memory.replay, sample_key)
+        gradient, value, error = self.gradient(state, experience, importance, noise)
         if self.prioritized:
-            row, importance = buffers.sample_by_priority(replay, sample_key, self.batch_size)
+            replay = buffers.prioritize(memory.replay, row, (error + 1e-6) ** self.priority_exponent)
+            memory = dataclasses.replace(memory, replay=replay)
+        state = dataclasses.replace(_descend(state, self, gradient), memory=memory)
+        return state, {"loss": value, "error": error.mean()}
+
+    def draw(self, replay: buffers.Replay, key: jax.Array) -> tuple[jax.Array, jax.Array, buffers.Experience]:
+        """Rows `[B]` of a replay, their importance, and the experience that begins there. The key is consumed."""
+        if self.prioritized:
+            row, importance = buffers.sample_by_priority(replay, key, self.batch_size)
             importance = importance**self.importance_exponent
         else:
-            row, importance = buffers.sample_rows(replay, sample_key, self.batch_size), jnp.ones(self.batch_size)
-        experience = buffers.n_step(replay, row, self.num_backup_steps, self.discount)
-        atoms, weights = self.targets(state, experience, *other_noise)
+            row, importance = buffers.sample_rows(replay, key, self.batch_size), jnp.ones(self.batch_size)
+        return row, importance, buffers.n_step(replay, row, self.num_backup_steps, self.discount)
+
+    def gradient(
+        self, state: DQNState, experience: buffers.Experience, importance: jax.Array, noise: Sequence[jax.Array]
+    ) -> tuple[Any, jax.Array, jax.Array]:
+        """Of the loss of experience `[B]`, with the loss and the errors `[B]`.
+
+        The keys are of the noise in the layers: of what learns, and of both networks of the targets.
+        """
+        atoms, weights = self.targets(state, experience, *noise[1:])
 
         def loss(params: Any) -> tuple[jax.Array, jax.Array]:
-            outputs = self.model.apply(params, experience.obs, rngs={"noise": noise})
+            outputs = self.model.apply(params, experience.obs, rngs={"noise": noise[0]})
             losses, error = self.returns.loss(ops.taken(outputs, experience.action), atoms, weights)
             return (importance * losses).mean(), error
 
         (value, error), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
-        if self.prioritized:
-            replay = buffers.prioritize(replay, row, (error + 1e-6) ** self.priority_exponent)
-            memory = dataclasses.replace(memory, replay=replay)
-        transform = ops.transform_of(self, replaying.num_updates(self, state))
-        updates, opt_state = transform.update(gradient, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        target_params = optax.incremental_update(params, state.target_params, self.target_rate)
-        state = DQNState(params, target_params, opt_state, memory, state.num_learned + 1)
-        return state, {"loss": value, "error": error.mean()}
+        return gradient, value, error
 
     def targets(
         self, state: DQNState, experience: buffers.Experience, noise: jax.Array, target_noise: jax.Array
@@ -208,33 +217,23 @@ class DQN:
         atoms, weights = self.returns.atoms(outputs, policy)
         return (experience.reward + bonus)[:, None] + experience.discounts[:, None] * atoms, weights
 
+    def stages(self, state: DQNState, key: jax.Array) -> dict[str, Stage]:
+        """What the profiler times one by one. The key is consumed."""
+        act_key, sample_key, *noise = jax.random.split(key, 5)
+        _, importance, experience = self.draw(state.memory.replay, sample_key)
+        slope = jax.tree.map(jnp.zeros_like, state.params)
+        light = dataclasses.replace(state, memory=None)  # it has no part in a step
+        return replaying.acting_stages(self, state, act_key) | {
+            "sample": Stage(DQN.draw, (self, state.memory.replay, sample_key), self.num_steps),
+            "gradient": Stage(DQN.gradient, (self, state, experience, importance, noise), self.num_steps),
+            "optimizer": Stage(_descend, (light, self, slope), self.num_steps, carries=True),
+        }
 
-RAINBOW: dict[str, Any] = {
-    "dueling": True,
-    "noisy": True,
-    "prioritized": True,
-    "num_backup_steps": 3,
-    "returns": ops.CategoricalReturns(),
-    "epsilon": 0.0,
-    "explore_updates": 0.0,
-}
-"""What `rainbow` changes."""
 
-
-def rainbow(env: Any, env_params: Any, **changes: Any) -> DQN:
-    """Rainbow: double, dueling, noisy, prioritized, three steps, C51.
-
-    Args:
-      env: as for `DQN`.
-      env_params: as for `DQN`.
-      **changes: other fields, and others of these.
-
-    Example:
-      >>> import jaxrl
-      >>> learner = rainbow(*jaxrl.envs.make("CartPole-v1"), returns=ops.CategoricalReturns(0.0, 100.0))
-      >>> learner.num_backup_steps
-      3
-
-    Source: Hessel et al. (2018), Rainbow, arXiv:1710.02298. Deviations: those of `DQN`.
-    """
-    return DQN(env, env_params, **(RAINBOW | changes))
+def _descend(state: DQNState, algorithm: DQN, gradient: Any) -> DQNState:
+    """One step of the optimizer; the target network follows."""
+    transform = ops.transform_of(algorithm, replaying.num_updates(algorithm, state))
+    updates, opt_state = transform.update(gradient, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    target_params = optax.incremental_update(params, state.target_params, algorithm.target_rate)
+    return DQNState(params, target_params, opt_state, state.memory, state.num_learned + 1)

@@ -16,7 +16,7 @@ from jaxrl.algorithms.dp.certificate import (
     sweep,
     sweep_metrics,
 )
-from jaxrl.types import Metrics, Solution, leaf, static
+from jaxrl.types import Metrics, Solution, Stage, leaf, static
 
 
 @flax.struct.dataclass
@@ -76,6 +76,16 @@ class ValueIteration:
             values = relative(self.mdp, state.backup)
         state = sweep(self.mdp, values, self.discount, state.num_updates + 1)
         return state, sweep_metrics(state)
+
+    def stages(self, state: SweepState, key: jax.Array) -> dict[str, Stage]:
+        """What the profiler times one by one; sweeps in blocks have no parts. There is no randomness."""
+        if self.num_blocks > 1:
+            return {}
+        return {
+            "relative": Stage(relative, (self.mdp, state.backup)),
+            "sweep": Stage(sweep, (self.mdp, state.values, self.discount, state.num_updates)),
+            "residual": Stage(sweep_metrics, (state,)),
+        }
 
     def solution(self, state: SweepState, tolerance: float | jax.Array) -> Solution:
         """What the last sweep proves."""

@@ -12,7 +12,7 @@ import optax
 from jaxrl import lm, ops
 from jaxrl.algorithms.lm import learner
 from jaxrl.algorithms.lm.learner import CompletionBatch, LanguageState
-from jaxrl.types import Metrics, leaf, static, whole_number
+from jaxrl.types import Metrics, Stage, leaf, static, whole_number
 
 
 @flax.struct.dataclass
@@ -161,6 +161,14 @@ class GRPO:
         data = dataclasses.replace(data, weight=self.aggregate(data.weight))
         said = {"informative": informative.mean(dtype=jnp.float32), "divergence": divergence.mean()}
         return data, learner.completion_metrics(self, batch) | said
+
+    def stages(self, state: LanguageState, key: jax.Array) -> dict[str, Stage]:
+        """What the profiler times one by one. The key is consumed."""
+        rollout_key, learn_key = jax.random.split(key)
+        batch = learner.completed(self, state.params, self.group_size, rollout_key)
+        targets = {"score": Stage(GRPO.targets, (self, batch))}
+        learning = learner.learning_stages(self, state, GRPO.loss, self.targets(batch)[0], learn_key)
+        return learner.drawing_stages(self, state.params, self.group_size, rollout_key) | targets | learning
 
     def loss(self, params: Any, data: CompletionTargets) -> tuple[jax.Array, Metrics]:
         """Weighted policy loss and divergence of a minibatch `[B / num_minibatches, ...]`, and the metrics."""

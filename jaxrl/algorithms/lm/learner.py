@@ -1,6 +1,7 @@
 """What all learners of language models share: their state, its beginning, and a gradient step of whole texts."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxrl import lm, ops
-from jaxrl.types import Metrics
+from jaxrl.types import Metrics, Stage
 
 
 @flax.struct.dataclass
@@ -86,6 +87,63 @@ def completed(algorithm: Any, params: Any, group_size: int, key: jax.Array) -> C
     )
     prompts = asked.repeat(group_size)
     return CompletionBatch(prompts, completions, algorithm.task.verify(prompts, completions))
+
+
+def drawing_stages(algorithm: Any, params: Any, group_size: int, key: jax.Array) -> dict[str, Stage]:
+    """Prompts, tokens and verifier, as `completed` makes and judges completions, for the profiler.
+
+    The tokens are as many as its longest completion has.
+    """
+    prompt_key, completion_key = jax.random.split(key)
+    batch = completed(algorithm, params, group_size, key)
+    ask = functools.partial(_asked, num_prompts=algorithm.num_prompts)
+    asked, sampling = ask(algorithm.task, prompt_key), algorithm.drawn_by
+    model, plain = lm.without_adapters(algorithm.model, params, algorithm.model.config.dtype)
+    prefill = functools.partial(lm.prefill, model, sampling=sampling, group_size=group_size)
+    begun = prefill(plain, asked.tokens, asked.start, completion_key)
+    decode = functools.partial(lm.decode, model=model, sampling=sampling)
+    return {
+        "prompts": Stage(ask, (algorithm.task, prompt_key)),
+        "prefill": Stage(prefill, (plain, asked.tokens, asked.start, completion_key)),
+        "decode": Stage(decode, (begun, plain, completion_key), int(batch.completions.lengths.max()) - 1, carries=True),
+        "verifier": Stage(_verified, (algorithm.task, batch.prompts, batch.completions)),
+    }
+
+
+def learning_stages(
+    algorithm: Any, state: LanguageState, loss: Callable[..., Any], data: Any, key: jax.Array
+) -> dict[str, Stage]:
+    """What `descend` does with data `[B, ...]`, for the profiler.
+
+    Args:
+      algorithm: with `num_epochs` and `num_minibatches`.
+      state: of it.
+      loss: its method, which gets the algorithm.
+      data: of an update.
+      key: consumed.
+    """
+    minibatch = jax.tree.map(lambda x: x[: len(x) // algorithm.num_minibatches], data)
+    num_gradients = algorithm.num_epochs * algorithm.num_minibatches
+    gradient = Stage(jax.grad(loss, argnums=1, has_aux=True), (algorithm, state.params, minibatch), num_gradients)
+    slope = jax.tree.map(jnp.zeros_like, state.params)
+    optimizer = Stage(_optimize, (state, algorithm, slope), num_gradients, carries=True)
+    shuffle = Stage(ops.shuffled, (data, key), algorithm.num_epochs)
+    return {"shuffle": shuffle, "gradient": gradient, "optimizer": optimizer}
+
+
+def _optimize(state: LanguageState, algorithm: Any, gradient: Any) -> LanguageState:
+    """A step along a gradient."""
+    transform = ops.clipped_optimizer(algorithm, state.num_updates)
+    updates, opt_state = transform.update(gradient, state.opt_state, state.params)
+    return LanguageState(optax.apply_updates(state.params, updates), opt_state, state.num_updates)
+
+
+def _asked(task: Any, key: jax.Array, num_prompts: int) -> Any:
+    return task.prompts(key, num_prompts)
+
+
+def _verified(task: Any, prompts: Any, completions: Any) -> jax.Array:
+    return task.verify(prompts, completions)
 
 
 def completion_metrics(algorithm: Any, batch: CompletionBatch) -> Metrics:

@@ -14,7 +14,7 @@ import optax
 from jaxrl import buffers, networks, ops
 from jaxrl.algorithms import replaying
 from jaxrl.algorithms.off_policy.learning import OffPolicyState, begin, follow, gradient_step
-from jaxrl.types import Metrics, Transition, leaf, static
+from jaxrl.types import Metrics, Stage, Transition, leaf, static
 
 
 @flax.struct.dataclass
@@ -157,6 +157,10 @@ class SAC:
     def update(self, state: OffPolicyState, key: jax.Array) -> tuple[OffPolicyState, Metrics]:
         """`num_steps` times a rollout and a gradient step. The key is consumed."""
         return replaying.update(self, state, key)
+
+    def stages(self, state: OffPolicyState, key: jax.Array) -> dict[str, Stage]:
+        """What the profiler times one by one. The key is consumed."""
+        return replaying.stages(self, state, key)
 
     def learn(self, state: OffPolicyState, batch: Transition, key: jax.Array) -> tuple[OffPolicyState, Metrics]:
         """Store a batch `[T, N, ...]` as `buffers.add` wants it, and make a gradient step. The key is consumed."""

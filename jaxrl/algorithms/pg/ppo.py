@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxrl import ops
+from jaxrl import envs, ops
 from jaxrl.algorithms.pg import experience
 from jaxrl.algorithms.pg.experience import PolicyState
-from jaxrl.types import Metrics, Transition, leaf, static
+from jaxrl.types import Metrics, Stage, Transition, leaf, static
 
 StepCarry = tuple[Any, Any, jax.Array]
 """Parameters, the optimizer's state, and whether gradient steps go on: bool `[]`."""
@@ -177,6 +177,22 @@ class PPO:
         advantage = ops.standardized(advantage)
         return PPOBatch(flat, value, advantage.reshape(-1), target.reshape(-1))
 
+    def stages(self, state: PolicyState, key: jax.Array) -> dict[str, Stage]:
+        """What the profiler times one by one. The key is consumed."""
+        rollout_key, learn_key = jax.random.split(key)
+        _, batch = self.rollout(state, rollout_key)
+        data, num_gradients = self.targets(state, batch), self.num_epochs * self.num_minibatches
+        minibatch = jax.tree.map(lambda x: x[: len(x) // self.num_minibatches], data)
+        gradient = (jax.grad(PPO.loss, argnums=1, has_aux=True), (self, state.params, state, minibatch))
+        slope = jax.tree.map(jnp.zeros_like, state.params)
+        step = (first_carry(state), self, state.num_updates, slope)
+        return envs.acting_stages(self, state, (state.obs, state.env_state), rollout_key, self.num_steps) | {
+            "advantages": Stage(PPO.targets, (self, state, batch)),
+            "shuffle": Stage(ops.shuffled, (data, learn_key), self.num_epochs),
+            "gradient": Stage(*gradient, num_gradients),
+            "optimizer": Stage(_optimize, step, num_gradients, carries=True),
+        }
+
     def loss(self, params: Any, state: PolicyState, minibatch: PPOBatch) -> tuple[jax.Array, Metrics]:
         """Clipped policy loss, value loss and entropy bonus, and the metrics."""
         policy, value = self.apply(params, state, minibatch.transition.obs)
@@ -199,6 +215,11 @@ def ppo_loss(algorithm: Any, policy: Any, value: jax.Array, minibatch: PPOBatch)
         "approx_kl": (ratio - 1 - log_ratio).mean(),
         "clip_fraction": (jnp.abs(ratio - 1) > algorithm.clip).mean(dtype=jnp.float32),
     }
+
+
+def _optimize(carry: StepCarry, algorithm: Any, num_updates: jax.Array, gradient: Any) -> StepCarry:
+    """One gradient step without its gradient."""
+    return bounded_step(algorithm, ops.transform_of(algorithm, num_updates), carry, gradient, jnp.float32(0))
 
 
 def first_carry(state: PolicyState) -> StepCarry:

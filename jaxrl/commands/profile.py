@@ -1,0 +1,106 @@
+"""`jaxrl profile ALGORITHM ENV`."""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from jaxrl.commands.usage import key_of, refuse
+from jaxrl.flags import ProfileOptions, parse_known
+
+
+def profile(arguments: list[str]) -> None:
+    """Measure compilation, speed and stages; print a page, write JSON and pictures."""
+    try:
+        names = arguments[: 2 if len(arguments) > 1 and not arguments[1].startswith("-") else 1]
+        options, flags = parse_known(ProfileOptions, arguments[len(names) :], "jaxrl profile ALGORITHM ENV")
+        if not names or names[0].startswith("-"):
+            raise ValueError("profile needs an algorithm and an environment: `jaxrl profile ppo CartPole-v1`")
+        if options.repetitions < 1:
+            raise ValueError(f"repetitions={options.repetitions} must be at least 1")
+        run_name = f"profile-{'-'.join(names)}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}".replace(":", ".")
+        directory = options.out or Path("runs") / run_name
+        if options.sweep is not None:
+            _sweep([*names, *flags], options, directory)
+        else:
+            _profile(names, flags, options, directory)
+    except (ValueError, TypeError, ImportError, FileNotFoundError, MemoryError) as error:
+        refuse(error)
+
+
+def _profile(names: list[str], flags: list[str], options: ProfileOptions, directory: Path) -> None:
+    from jaxrl.engine.profiling import pictures, report
+    from jaxrl.engine.profiling import profile as measured
+
+    algorithm, seeds, seed = _algorithm(names, flags)
+    limit = None if options.memory_gib is None else int(options.memory_gib * 2**30)
+    found = measured(
+        algorithm,
+        key_of(seed),
+        num_seeds=seeds,
+        repetitions=options.repetitions,
+        memory_limit=limit,
+        trace=options.trace,
+    )
+    print(report.page(found))
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "profile.json").write_text(json.dumps(report.record(found), indent=1, allow_nan=False) + "\n")
+    pictures.save_roofline(found, directory / "roofline.png")
+    written = ["profile.json", "roofline.png"]
+    if found.stages:
+        pictures.save_stages(found, directory / "stages.png")
+        written.append("stages.png")
+    print(f"written: {directory}/ ({', '.join(written)})")
+    if options.trace is not None:
+        print(f"written: {options.trace} (a trace for Perfetto and XProf)")
+
+
+def _algorithm(names: list[str], flags: list[str]) -> tuple[Any, int, int]:
+    """The algorithm that the arguments describe, the number of seeds, and the first one's number."""
+    from jaxrl.commands import language, solve, train
+    from jaxrl.engine.names import SOLVERS
+
+    if names[0] in SOLVERS:
+        if len(names) < 2:
+            raise ValueError(f"profile {names[0]} needs an environment: `jaxrl profile {names[0]} FrozenLake-v1`")
+        return solve.build(names[0], names[1], flags), 1, 0
+    if language.is_language(names[0]):
+        setup = language.build(names[0], [*names[1:], *flags])
+        return setup.algorithm, setup.options.seeds, setup.options.seed or 0
+    if len(names) < 2:
+        raise ValueError(f"profile {names[0]} needs an environment: `jaxrl profile {names[0]} CartPole-v1`")
+    algorithm, options = train.build(names[0], names[1], flags)
+    return algorithm, options.seeds, options.seed or 0
+
+
+def _sweep(arguments: list[str], options: ProfileOptions, directory: Path) -> None:
+    from jaxrl.engine.profiling import pictures
+    from jaxrl.engine.profiling.sweep import knee_of, sizes_of, sweep
+
+    assert options.sweep is not None
+    field, sizes = sizes_of(options.sweep)
+    arguments = [*arguments, "--repetitions", str(options.repetitions)]
+    limit = None
+    if options.memory_gib is not None:
+        limit = int(options.memory_gib * 2**30)
+        arguments += ["--memory-gib", str(options.memory_gib)]
+    points = []
+    for point in sweep(arguments, field, sizes, directory, limit):
+        points.append(point)
+        print(f"{field}={point['size']}: {_said(point)}", flush=True)
+    knee = knee_of(points)
+    if knee is not None:
+        print(f"knee: {field}={knee}, the smallest with 80 % of the highest throughput")
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "sweep.json").write_text(json.dumps({"field": field, "knee": knee, "points": points}, indent=1) + "\n")
+    pictures.save_sweep(points, field, knee, directory / "sweep.png")
+    print(f"written: {directory}/ (sweep.json, sweep.png, a directory for each size)")
+
+
+def _said(point: dict[str, Any]) -> str:
+    if "profile" not in point:
+        return point["failure"]
+    found = point["profile"]
+    speed, compiled = found["per_second"][1], found["compilation"]["compile_seconds"]
+    return f"{speed:,.0f} {found['unit']}/s, {point['bytes'] / 2**20:,.1f} MiB, compiled in {compiled:.1f} s"

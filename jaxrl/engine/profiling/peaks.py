@@ -1,0 +1,106 @@
+"""What the device can do at most, measured: operations a second, bytes a second, seconds of a launch."""
+
+import dataclasses
+import functools
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+REGION = 0.02
+"""Seconds of a measurement at least."""
+COPIES = 16
+"""Of an array, in one program."""
+SIZES = (1024, 2048, 4096, 8192)
+"""Of square matrices, growing until a product takes a region."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Peaks:
+    """Limits of one device, each the best of several regions."""
+
+    product_flops: float
+    """FLOP/s of the largest float32 matrix product, by the precision that is the default on the device."""
+    low_product_flops: float
+    """The same in bfloat16."""
+    copy_bytes: float
+    """Bytes/s of an array that is read and written."""
+    product_bytes: float
+    """Bytes/s of a matrix–vector product, which reads."""
+    launch_seconds: float
+    """Seconds from the call of a compiled program of one kernel to its end."""
+    iteration_seconds: float
+    """Seconds of an iteration of a loop with one small kernel, inside of a program."""
+
+    @property
+    def bytes(self) -> float:
+        """Bytes/s, the better one."""
+        return max(self.copy_bytes, self.product_bytes)
+
+
+@functools.cache
+def measure_peaks() -> Peaks:
+    """Measure the first device, in a few seconds, once a process.
+
+    Returns:
+      Its limits.
+
+    Source: the axes of Williams et al. (2009), Roofline: an Insightful Visual Performance Model.
+    """
+    small = jnp.zeros(8)
+    count = 1000
+
+    @jax.jit
+    def loop(x: jax.Array) -> jax.Array:
+        return jax.lax.fori_loop(0, count, lambda i, x: jnp.sin(x[::-1]) + i, x)
+
+    @jax.jit
+    def copies(x: jax.Array) -> jax.Array:  # in place: fresh memory would cost its pages
+        return jax.lax.fori_loop(0, COPIES, lambda i, x: x + i, x)
+
+    size, rows = (2**25, 8192) if jax.default_backend() == "cpu" else (2**28, 32_768)  # more than any cache holds
+    copied = jnp.zeros(size)
+    matrix, vector = jnp.ones((rows, 8192)), jnp.ones(8192)
+    multiply = jax.jit(lambda matrix, vector: jnp.matmul(matrix, vector, precision="highest"))
+    return Peaks(
+        product_flops=_product(jnp.float32),
+        low_product_flops=_product(jnp.bfloat16),
+        copy_bytes=2 * COPIES * copied.nbytes / fastest(copies, copied),
+        product_bytes=matrix.nbytes / fastest(multiply, matrix, vector),
+        launch_seconds=fastest(jax.jit(lambda x: x + 1), small),
+        iteration_seconds=fastest(loop, small) / count,
+    )
+
+
+def fastest(function: Callable[..., Any], *arguments: Any, regions: int = 3) -> float:
+    """Seconds of a call: the best of several regions of calls that wait for each other.
+
+    Args:
+      function: compiled by `jax.jit`.
+      *arguments: of each call.
+      regions: of `REGION` seconds at least, after a warm-up.
+    """
+
+    def region(calls: int) -> float:
+        start = time.perf_counter()
+        for _ in range(calls):
+            jax.block_until_ready(function(*arguments))
+        return (time.perf_counter() - start) / calls
+
+    region(1)
+    calls = max(1, round(REGION / region(1)))
+    return min(region(calls) for _ in range(regions))
+
+
+def _product(dtype: Any) -> float:
+    """FLOP/s of the fastest square matrix product."""
+    best = 0.0
+    for size in SIZES:
+        matrix = jnp.ones((size, size), dtype)
+        seconds = fastest(jax.jit(lambda x: x @ x), matrix)
+        best = max(best, 2 * size**3 / seconds)
+        if seconds > REGION:
+            break
+    return best

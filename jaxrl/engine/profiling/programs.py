@@ -1,0 +1,142 @@
+"""Compilation taken apart, and what there is to say of a compiled program."""
+
+import dataclasses
+import functools
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jaxrl.engine.profiling import hlo
+from jaxrl.engine.profiling.counts import Counts, count, of_a_turn
+
+
+@dataclasses.dataclass(frozen=True)
+class Compilation:
+    """Seconds, sizes and counts of one program."""
+
+    trace_seconds: float
+    lower_seconds: float
+    compile_seconds: float
+    first_run_seconds: float
+    counts: Counts
+    """Of one update, loops as often as they run."""
+    counted_once: Counts
+    """The same with every loop once, as XLA's analysis counts."""
+    xla_flops: float
+    """By XLA's cost analysis; NaN where there is none."""
+    xla_bytes: float
+    argument_bytes: int
+    output_bytes: int
+    temporary_bytes: int
+    program_characters: int
+    """Length of the optimized program's text, which no machine's mood changes."""
+
+
+def compiled(function: Any, *arguments: Any, **static: Any) -> tuple[Any, dict[str, float]]:
+    """Trace, lower and compile what `jax.jit` gave, one after the other.
+
+    Args:
+      function: from `jax.jit`.
+      *arguments: to compile for.
+      **static: its static arguments.
+
+    Returns:
+      The executable, and the seconds of each step.
+    """
+    times = [time.perf_counter()]
+
+    def lap(value: Any) -> Any:
+        times.append(time.perf_counter())
+        return value
+
+    traced = lap(function.trace(*arguments, **static))
+    executable = lap(lap(traced.lower()).compile())
+    names = ("trace_seconds", "lower_seconds", "compile_seconds")
+    return executable, {name: end - start for name, start, end in zip(names, times, times[1:], strict=False)}
+
+
+def described(executable: Any, seconds: dict[str, float]) -> Compilation:
+    """Counts and sizes of an executable that repeats an update.
+
+    Args:
+      executable: from `compiled`.
+      seconds: of its steps, `first_run_seconds` among them.
+    """
+    text = executable.as_text()
+    cost = _cost(executable)
+    memory = executable.memory_analysis()
+    return Compilation(
+        **seconds,
+        counts=counted(text, of_a_turn),
+        counted_once=counted(text, functools.partial(count, loops=1.0)),
+        xla_flops=cost.get("flops", float("nan")),
+        xla_bytes=cost.get("bytes accessed", float("nan")),
+        argument_bytes=getattr(memory, "argument_size_in_bytes", 0),
+        output_bytes=getattr(memory, "output_size_in_bytes", 0) - getattr(memory, "alias_size_in_bytes", 0),
+        temporary_bytes=getattr(memory, "temp_size_in_bytes", 0),
+        program_characters=len(text),
+    )
+
+
+def check_memory(executable: Any, limit: int | None) -> None:
+    """Refuse a program that needs more memory than there is, before it runs.
+
+    Args:
+      executable: from `compiled`.
+      limit: bytes; None: what is free.
+
+    Raises:
+      MemoryError: with both.
+    """
+    limit = free_bytes() if limit is None else limit
+    needed = needed_bytes(executable)
+    if limit is not None and needed > limit:
+        raise MemoryError(
+            f"memory: the program needs {needed / 2**30:.2f} GiB and {limit / 2**30:.2f} are free; make it smaller"
+        )
+
+
+def needed_bytes(executable: Any) -> int:
+    """Bytes of arguments, new outputs and temporary arrays, by XLA's analysis.
+
+    Args:
+      executable: from `compiled`.
+    """
+    memory = executable.memory_analysis()
+    names = ("argument_size_in_bytes", "output_size_in_bytes", "temp_size_in_bytes")
+    return sum(getattr(memory, name, 0) for name in names) - getattr(memory, "alias_size_in_bytes", 0)
+
+
+def free_bytes() -> int | None:
+    """Bytes free on the device; None where nobody says."""
+    device = jax.devices()[0]
+    stats = device.memory_stats() or {}
+    if "bytes_limit" in stats:
+        return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+    said = Path("/proc/meminfo")
+    lines = said.read_text().splitlines() if device.platform == "cpu" and said.exists() else []
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), None)
+
+
+def counted(text: str, rule: Callable[[hlo.Module], Counts]) -> Counts:
+    """Counts of a program; NaN where its text cannot be read, which XLA may change: times do not need it.
+
+    Args:
+      text: from `Compiled.as_text()`.
+      rule: function of the module, as `counts.of_a_turn`.
+    """
+    try:
+        return rule(hlo.parse(text))
+    except (ValueError, KeyError, IndexError):
+        return Counts(*[float("nan")] * len(dataclasses.fields(Counts)))
+
+
+def _cost(executable: Any) -> dict[str, float]:
+    """XLA's cost analysis; empty where a backend has none."""
+    try:
+        return executable.cost_analysis() or {}
+    except jax.errors.JaxRuntimeError:
+        return {}

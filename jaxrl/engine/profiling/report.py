@@ -1,0 +1,121 @@
+"""A profile in words, and as JSON."""
+
+import dataclasses
+import math
+from typing import Any
+
+from jaxrl.engine.profiling.counts import Counts
+from jaxrl.engine.profiling.measure import Profile
+from jaxrl.engine.profiling.peaks import Peaks
+
+
+def limits(counts: Counts, peaks: Peaks) -> dict[str, float]:
+    """Seconds that each limit of the device alone would ask for.
+
+    Args:
+      counts: of a program.
+      peaks: of the device it runs on.
+
+    Returns:
+      Of `FLOPs` at the speed of the largest matrix product, `bytes` at that of a copy, and `kernels` at one iteration
+      of a loop each.
+    """
+    return {
+        "FLOPs": counts.flops / peaks.product_flops,
+        "bytes": counts.bytes / peaks.bytes,
+        "kernels": counts.kernels * peaks.iteration_seconds,
+    }
+
+
+def page(profile: Profile) -> str:
+    """A table for people.
+
+    Args:
+      profile: from `jaxrl.profile`.
+    """
+    compilation, median = profile.compilation, profile.median_seconds
+    low, middle, high = profile.per_second
+    seeds = f", {profile.num_seeds} seeds in one program" if profile.num_seeds > 1 else ""
+    steps = [f"{n} {getattr(compilation, f'{n}_seconds'):.2f} s" for n in ("trace", "lower", "compile", "first_run")]
+    lines = [
+        f"{profile.algorithm} on {profile.device}{seeds}",
+        f"before the first update: init {profile.init_seconds:.2f} s, " + ", ".join(steps).replace("_", " "),
+        f"speed: {middle:,.0f} {profile.unit}/s [{low:,.0f}, {high:,.0f}], median [quartiles] of "
+        f"{len(profile.seconds)}; {profile.units:,} {profile.unit} in {_time(median)} an update",
+    ]
+    if profile.tokens is not None:
+        lines.append(f"tokens: {profile.tokens / median:,.0f} tokens/s, {profile.tokens:,.0f} an update")
+    lines += ["", *_stage_lines(profile), ""]
+    once = compilation.counted_once
+    lines += [
+        f"counted from shapes, every loop once as XLA does: {_number(once.flops)}FLOP, {_number(once.bytes)}B; "
+        f"by XLA: {_number(compilation.xla_flops)}FLOP, {_number(compilation.xla_bytes)}B",
+        f"memory: arguments {_number(compilation.argument_bytes)}B, temporary {_number(compilation.temporary_bytes)}B, "
+        f"new outputs {_number(compilation.output_bytes)}B"
+        + (f"; most in use {_number(profile.device_peak_bytes)}B" if profile.device_peak_bytes is not None else ""),
+        f"while it was timed: {profile.compilations} compilations; values moved to the host by an update: "
+        f"{profile.counts.transfers:.0f}",
+        _peak_line(profile.peaks),
+    ]
+    if profile.counts.unknown_loops:
+        lines.append("loops whose length only the data say count once")
+    return "\n".join(lines)
+
+
+def _stage_lines(profile: Profile) -> list[str]:
+    """One line a stage, the whole, and what no stage has."""
+    median = profile.median_seconds
+    rows: list[tuple[str, ...]] = [
+        ("", "time", "share", "FLOP/s", "B/s", "kernels", "nearest limit, share of the time it explains")
+    ]
+    parts = [(name, profile.stage_seconds[name], stage.counts) for name, stage in profile.stages.items()]
+    for name, seconds, counts in [*parts, ("an update", median, profile.counts)]:
+        bound, least = max(limits(counts, profile.peaks).items(), key=lambda item: item[1])
+        rates = (_number(counts.flops / seconds), _number(counts.bytes / seconds), f"{counts.kernels:,.0f}")
+        rows.append((name, _time(seconds), f"{seconds / median:.1%}", *rates, f"{bound} {least / seconds:.0%}"))
+    if parts:
+        rows.append(("in no stage", _time(profile.unattributed * median), f"{profile.unattributed:.1%}", *[""] * 4))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
+
+
+def _peak_line(peaks: Peaks) -> str:
+    return (
+        f"this device at most: {_number(peaks.product_flops)}FLOP/s in float32 products, "
+        f"{_number(peaks.low_product_flops)}FLOP/s in bfloat16 ones, {_number(peaks.copy_bytes)}B/s copied, "
+        f"{_number(peaks.product_bytes)}B/s read by a matrix–vector product, {_time(peaks.launch_seconds)} a call, "
+        f"{_time(peaks.iteration_seconds)} a kernel in a loop"
+    )
+
+
+def record(profile: Profile) -> dict[str, Any]:
+    """Everything, for machines; what is not a number becomes null.
+
+    Args:
+      profile: from `jaxrl.profile`.
+    """
+    derived = {"per_second": profile.per_second, "unattributed": profile.unattributed}
+    return _plain(dataclasses.asdict(profile) | derived | {"stage_seconds": profile.stage_seconds})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _time(seconds: float) -> str:
+    for unit, size in {"s": 1.0, "ms": 1e-3}.items():
+        if abs(seconds) >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds / 1e-6:.3g} µs"
+
+
+def _number(value: float) -> str:
+    """With a prefix: `2.01 G`."""
+    for prefix, size in {"T": 1e12, "G": 1e9, "M": 1e6, "k": 1e3}.items():
+        if abs(value) >= size:
+            return f"{value / size:.3g} {prefix}"
+    return f"{value:.3g} "

@@ -1,0 +1,120 @@
+"""One profile a size, each in a process of its own, so that what is too large ends that process only."""
+
+import functools
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+NEEDS = re.compile(r"needs ([0-9.]+) GiB")
+OUT_OF_MEMORY = re.compile(r"RESOURCE_EXHAUSTED|out of memory|bad_alloc|MemoryError|Cannot allocate", re.IGNORECASE)
+KNEE = 0.8
+"""Part of the highest throughput that the knee reaches."""
+
+
+def sizes_of(text: str) -> tuple[str, list[int]]:
+    """Read `FIELD=16..65536` (powers of two times the first) or `FIELD=8,12,16`.
+
+    Args:
+      text: as given on the command line.
+
+    Returns:
+      The field's flag without dashes, and its sizes.
+
+    Raises:
+      ValueError: for anything else.
+
+    Example:
+      >>> sizes_of("num-envs=16..64")
+      ('num-envs', [16, 32, 64])
+    """
+    field, equals, values = text.partition("=")
+    low, dots, high = values.partition("..")
+    try:
+        sizes = [int(value) for value in values.split(",")] if not dots else [int(low)]
+        if not (field and equals) or min(sizes) < 1:
+            raise ValueError
+        while dots and 2 * sizes[-1] <= int(high):
+            sizes.append(2 * sizes[-1])
+    except ValueError:
+        raise ValueError(f"sweep={text!r} must be FIELD=LOW..HIGH or FIELD=A,B,C of positive integers") from None
+    return field.replace("_", "-"), sizes
+
+
+def sweep(
+    arguments: list[str], field: str, sizes: Iterable[int], directory: Path, limit: int | None
+) -> Iterable[dict[str, Any]]:
+    """Profile each size in a child process.
+
+    Args:
+      arguments: of `jaxrl profile`, without what is swept.
+      field: flag that is swept.
+      sizes: its values.
+      directory: gets a directory a size.
+      limit: bytes of memory that a process may take; None: no limit.
+
+    Yields:
+      For each size a dict with `size`, and `profile` (the record of one) and `bytes` (what its program needs), or
+      `failure`: why there is none. Memory that does not suffice is a failure, not an end.
+
+    Raises:
+      ValueError: for what no size would change: the first child's refusal.
+    """
+    for index, size in enumerate(sizes):
+        out = directory / f"{field}-{size}"
+        command = [sys.executable, "-m", "jaxrl.cli", "profile", *arguments, f"--{field}", str(size), "--out", str(out)]
+        begin = functools.partial(_limited, limit) if limit is not None else None
+        done = subprocess.run(command, capture_output=True, text=True, preexec_fn=begin)
+        point: dict[str, Any] = {"size": size}
+        if done.returncode == 0:
+            point["profile"] = json.loads((out / "profile.json").read_text())
+            point["bytes"] = _needed(point["profile"]["compilation"])
+        else:
+            point |= _failure(done)
+            if not index and point["failure"].startswith("jaxrl: "):
+                raise ValueError(point["failure"].removeprefix("jaxrl: "))
+        yield point
+
+
+def _limited(limit: int) -> None:
+    """In the child: no more private memory than so many bytes."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
+def _needed(compilation: dict[str, Any]) -> int:
+    return sum(compilation[name] for name in ("argument_bytes", "output_bytes", "temporary_bytes"))
+
+
+def _failure(done: Any) -> dict[str, Any]:
+    """Why a child has no profile."""
+    needs = NEEDS.search(done.stderr)
+    if needs:
+        return {"failure": "refused beforehand: more memory than is free", "bytes": int(float(needs[1]) * 2**30)}
+    if OUT_OF_MEMORY.search(done.stderr) or done.returncode in (-6, -9, -11):
+        return {"failure": "out of memory"}
+    lines = done.stderr.strip().splitlines()
+    return {"failure": lines[-1] if lines else f"ended with code {done.returncode}"}
+
+
+def knee_of(points: Iterable[dict[str, Any]]) -> int | None:
+    """The smallest size that reaches `KNEE` of the highest median throughput; None if nothing was measured.
+
+    Args:
+      points: from `sweep`.
+
+    Example:
+      >>> speeds = {16: 10.0, 32: 19.0, 64: 20.0}
+      >>> knee_of([{"size": size, "profile": {"per_second": [speed] * 3}} for size, speed in speeds.items()])
+      32
+    """
+    median: Callable[[dict[str, Any]], float] = lambda point: point["profile"]["per_second"][1]  # noqa: E731
+    measured = [point for point in points if "profile" in point]
+    if not measured:
+        return None
+    most = max(map(median, measured))
+    return min(point["size"] for point in measured if median(point) >= KNEE * most)
