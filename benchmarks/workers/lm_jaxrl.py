@@ -1,7 +1,7 @@
 """Language models in jaxrl."""
 
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.struct
 import jax
@@ -21,6 +21,8 @@ class LowTokens:
     prompt_length: int = flax.struct.field(pytree_node=False)
     vocab_size: int = flax.struct.field(pytree_node=False)
     sampling: lm.Sampling
+
+    tokenizer: ClassVar[lm.Tokenizer] = lm.Bytes()  # its tokens stand for nothing
 
     def prompts(self, key: jax.Array, num_prompts: int, held_out: bool = False) -> lm.Prompts:
         """Any tokens."""

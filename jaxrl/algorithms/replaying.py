@@ -107,17 +107,19 @@ def update(algorithm: Any, state: Any, key: jax.Array) -> tuple[Any, Metrics]:
 def acting_stages(algorithm: Any, state: Any, key: jax.Array) -> dict[str, Stage]:
     """Acting, and remembering what came of it, as often as an update does, for the profiler. The key is consumed."""
     memory, turns = state.memory, algorithm.num_steps
-    _, batch = rollout(algorithm, state, key)
+    rollout_key, act_key = jax.random.split(key)
+    _, batch = rollout(algorithm, state, rollout_key)
     begin, times = (memory.obs, memory.env_state), algorithm.train_every
-    acting = envs.acting_stages(algorithm, state, begin, key, times, turns)
+    acting = envs.acting_stages(algorithm, state, begin, act_key, times, turns)
     return acting | {"remember": Stage(remember, (memory, batch), turns, carries=True)}
 
 
 def stages(algorithm: Any, state: Any, key: jax.Array) -> dict[str, Stage]:
     """Acting, remembering, and learning from the replay, for the profiler. The key is consumed."""
-    _, batch = rollout(algorithm, state, key)
-    learn = Stage(_learn, (state, algorithm, batch, key), algorithm.num_steps, carries=True)
-    acting = acting_stages(algorithm, state, key)
+    rollout_key, act_key, learn_key = jax.random.split(key, 3)
+    _, batch = rollout(algorithm, state, rollout_key)
+    learn = Stage(_learn, (state, algorithm, batch, learn_key), algorithm.num_steps, carries=True)
+    acting = acting_stages(algorithm, state, act_key)
     del acting["remember"]  # `learn` does
     return acting | {"remember and learn": learn}
 

@@ -36,13 +36,14 @@ def acting_stages(
     Source: our own.
     """
     num_envs = len(jax.tree.leaves(begin[0])[0])
-    action, _ = algorithm.explore(state, begin[0], key)
-    stepped = (begin, jax.random.split(key, num_envs), action, algorithm.env_params)
+    numbers_key, explore_key, policy_key, step_key = jax.random.split(key, 4)
+    action, _ = algorithm.explore(state, begin[0], explore_key)
+    stepped = (begin, jax.random.split(step_key, num_envs), action, algorithm.env_params)
     times, numbers = num_steps * rollouts, functools.partial(jax.random.split, num=(num_steps, num_envs + 1))
     return {
-        "random numbers": Stage(numbers, (key,), rollouts),
+        "random numbers": Stage(numbers, (numbers_key,), rollouts),
         "environment": Stage(functools.partial(_environment, algorithm.env), stepped, times, carries=True),
-        "policy": Stage(type(algorithm).explore, (algorithm, state, begin[0], key), times),
+        "policy": Stage(type(algorithm).explore, (algorithm, state, begin[0], policy_key), times),
     }
 
 

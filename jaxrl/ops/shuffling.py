@@ -34,21 +34,25 @@ def permute_index(index: jax.Array, size: jax.Array | int, round_keys: jax.Array
     Source: cycle walking from Black & Rogaway (2002), Ciphers with Arbitrary Finite Domains, method 2; the
     rounds are a mixing of our own, tested as a permutation, and not meant to be a cipher.
     """
+    fills_its_power = isinstance(size, int) and not size & (size - 1)
     size = jnp.asarray(size, jnp.uint32)
     bits = 32 - jax.lax.clz(size - 1)
     mask = jnp.where(size == 1, jnp.uint32(0), jnp.uint32(0xFFFFFFFF) >> (32 - jnp.maximum(bits, 1)))
     fold = jnp.maximum(bits // 2, 1)
 
-    def mix(round_: int, x: jax.Array) -> jax.Array:
-        multiplier, offset = round_keys[round_]
-        x = (x * (multiplier | 1) + offset) & mask
-        return x ^ (x >> fold)
+    def mixed(x: jax.Array) -> jax.Array:
+        for multiplier, offset in round_keys:
+            x = (x * (multiplier | 1) + offset) & mask
+            x = x ^ (x >> fold)
+        return x
 
     def walk(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         x, outside = carry
-        x = jnp.where(outside, jax.lax.fori_loop(0, ROUNDS, mix, x), x)
+        x = jnp.where(outside, mixed(x), x)
         return x, x >= size
 
+    if fills_its_power:  # nothing ever leaves it, and no loop has to ask
+        return mixed(index)
     everything = jnp.ones_like(index, dtype=bool)
     return jax.lax.while_loop(lambda carry: jnp.any(carry[1]), walk, (index, everything))[0]
 

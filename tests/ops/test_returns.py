@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxrl import ops
+from jaxrl.ops import returns
 
 
 def loop_lambda_returns(reward, discounts, next_value, lambda_):
@@ -175,3 +176,21 @@ def test_a_network_of_another_precision():
         ops.vtrace(ones, *[ones.astype(jnp.bfloat16)] * 2, ones, (ones > 1, ones > 1), discount=0.5)[0],
     ):
         assert returns.dtype == jnp.float32
+
+
+@pytest.mark.parametrize("num_steps", [1, 2, 17, 128])
+def test_steps_in_pairs_equal_one_after_the_other(num_steps):
+    # What accelerators run, on whatever this is; with cuts, and with every γ and λ at once.
+    generator = np.random.default_rng(num_steps)
+    reward, next_value = generator.normal(size=(2, num_steps, 3)).astype(np.float32)
+    discounts, lambda_ = generator.random((2, num_steps, 3)).astype(np.float32)
+    discounts[generator.random(discounts.shape) < 0.2] = 0
+    lambda_[generator.random(lambda_.shape) < 0.2] = 0
+    arguments = tuple(map(jnp.asarray, (reward, discounts, next_value, lambda_)))
+    one, pairs = returns._step_by_step(*arguments), returns._in_pairs(*arguments)
+    np.testing.assert_allclose(one, pairs, rtol=1e-5, atol=1e-5)
+    slope = [jax.grad(lambda *x, f=f: (f(*x) ** 2).sum(), argnums=(0, 1, 2, 3))(*arguments) for f in FORMS]
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-4), *slope)
+
+
+FORMS = (returns._step_by_step, returns._in_pairs)

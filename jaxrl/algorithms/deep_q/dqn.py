@@ -219,8 +219,8 @@ class DQN:
 
     def stages(self, state: DQNState, key: jax.Array) -> dict[str, Stage]:
         """What the profiler times one by one. The key is consumed."""
-        act_key, sample_key, *noise = jax.random.split(key, 5)
-        _, importance, experience = self.draw(state.memory.replay, sample_key)
+        act_key, draw_key, sample_key, *noise = jax.random.split(key, 6)
+        _, importance, experience = self.draw(state.memory.replay, draw_key)
         slope = jax.tree.map(jnp.zeros_like, state.params)
         light = dataclasses.replace(state, memory=None)  # it has no part in a step
         return replaying.acting_stages(self, state, act_key) | {

@@ -164,11 +164,11 @@ class GRPO:
 
     def stages(self, state: LanguageState, key: jax.Array) -> dict[str, Stage]:
         """What the profiler times one by one. The key is consumed."""
-        rollout_key, learn_key = jax.random.split(key)
+        rollout_key, draw_key, learn_key = jax.random.split(key, 3)
         batch = learner.completed(self, state.params, self.group_size, rollout_key)
         targets = {"score": Stage(GRPO.targets, (self, batch))}
         learning = learner.learning_stages(self, state, GRPO.loss, self.targets(batch)[0], learn_key)
-        return learner.drawing_stages(self, state.params, self.group_size, rollout_key) | targets | learning
+        return learner.drawing_stages(self, state.params, self.group_size, draw_key) | targets | learning
 
     def loss(self, params: Any, data: CompletionTargets) -> tuple[jax.Array, Metrics]:
         """Weighted policy loss and divergence of a minibatch `[B / num_minibatches, ...]`, and the metrics."""

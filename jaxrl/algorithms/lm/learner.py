@@ -94,18 +94,18 @@ def drawing_stages(algorithm: Any, params: Any, group_size: int, key: jax.Array)
 
     The tokens are as many as its longest completion has.
     """
-    prompt_key, completion_key = jax.random.split(key)
-    batch = completed(algorithm, params, group_size, key)
+    batch_key, prompt_key, ask_key, prefill_key, decode_key = jax.random.split(key, 5)
+    batch = completed(algorithm, params, group_size, batch_key)
     ask = functools.partial(_asked, num_prompts=algorithm.num_prompts)
     asked, sampling = ask(algorithm.task, prompt_key), algorithm.drawn_by
     model, plain = lm.without_adapters(algorithm.model, params, algorithm.model.config.dtype)
     prefill = functools.partial(lm.prefill, model, sampling=sampling, group_size=group_size)
-    begun = prefill(plain, asked.tokens, asked.start, completion_key)
+    begun = prefill(plain, asked.tokens, asked.start, jax.random.fold_in(prefill_key, 0))
     decode = functools.partial(lm.decode, model=model, sampling=sampling)
     return {
-        "prompts": Stage(ask, (algorithm.task, prompt_key)),
-        "prefill": Stage(prefill, (plain, asked.tokens, asked.start, completion_key)),
-        "decode": Stage(decode, (begun, plain, completion_key), int(batch.completions.lengths.max()) - 1, carries=True),
+        "prompts": Stage(ask, (algorithm.task, ask_key)),
+        "prefill": Stage(prefill, (plain, asked.tokens, asked.start, prefill_key)),
+        "decode": Stage(decode, (begun, plain, decode_key), int(batch.completions.lengths.max()) - 1, carries=True),
         "verifier": Stage(_verified, (algorithm.task, batch.prompts, batch.completions)),
     }
 

@@ -179,14 +179,14 @@ class PPO:
 
     def stages(self, state: PolicyState, key: jax.Array) -> dict[str, Stage]:
         """What the profiler times one by one. The key is consumed."""
-        rollout_key, learn_key = jax.random.split(key)
+        rollout_key, act_key, learn_key = jax.random.split(key, 3)
         _, batch = self.rollout(state, rollout_key)
         data, num_gradients = self.targets(state, batch), self.num_epochs * self.num_minibatches
         minibatch = jax.tree.map(lambda x: x[: len(x) // self.num_minibatches], data)
         gradient = (jax.grad(PPO.loss, argnums=1, has_aux=True), (self, state.params, state, minibatch))
         slope = jax.tree.map(jnp.zeros_like, state.params)
         step = (first_carry(state), self, state.num_updates, slope)
-        return envs.acting_stages(self, state, (state.obs, state.env_state), rollout_key, self.num_steps) | {
+        return envs.acting_stages(self, state, (state.obs, state.env_state), act_key, self.num_steps) | {
             "advantages": Stage(PPO.targets, (self, state, batch)),
             "shuffle": Stage(ops.shuffled, (data, learn_key), self.num_epochs),
             "gradient": Stage(*gradient, num_gradients),

@@ -137,13 +137,13 @@ def profile(
             raise ValueError(f"{name}={value} must be at least 1")
     check(algorithm)
     check_traceable(algorithm)
-    key = jax.random.key(0) if key is None else key
+    stage_key, key = jax.random.split(jax.random.key(0) if key is None else key)
     whole = _Whole.begin(algorithm, jax.random.split(key, num_seeds) if num_seeds > 1 else key, memory_limit)
     device_peak_bytes = (jax.devices()[0].memory_stats() or {}).get(
         "peak_bytes_in_use"
     )  # before what follows adds to it
     peaks = measure_peaks()
-    stages = {} if num_seeds > 1 else _stages(algorithm, jax.tree.map(jnp.copy, whole.state), key)
+    stages = {} if num_seeds > 1 else _stages(algorithm, jax.tree.map(jnp.copy, whole.state), stage_key)
     seconds, stage_seconds, compilations = _in_turn(whole, stages, repetitions, region)
     if trace is not None:
         with jax.profiler.trace(trace):
@@ -210,12 +210,13 @@ def _stages(algorithm: Any, state: Any, key: jax.Array) -> dict[str, tuple[Calla
     """For each stage what times its turns of so many updates, and what it does in one."""
     found = {}
     for name, stage in stages_of(algorithm, state, key).items():
-        program, _ = compiled(repeat, stage, jnp.int32(1))
-        counts = counted(program.as_text(), of_a_turn).repeated(stage.times)
+        with jax.debug_key_reuse(False):  # every turn has the same keys, which is no mistake here
+            program, _ = compiled(repeat, stage, jnp.int32(1))
+        counts = counted(program.as_text(), of_a_turn)
 
         def run(turns: int, program: Any = program, stage: Any = stage) -> float:
             start = time.perf_counter()
-            jax.block_until_ready(program(stage, jnp.int32(turns * stage.times)))
+            jax.block_until_ready(program(stage, jnp.int32(turns)))
             return time.perf_counter() - start
 
         found[name] = (run, counts)

@@ -10,27 +10,31 @@ from jaxrl.types import Stage
 
 @jax.jit
 def repeat(stage: Stage, times: jax.Array) -> Any:
-    """Run a stage so many times, one after the other, without leaving anything out.
+    """Run a stage as often as so many updates do, one turn after the other, without leaving anything out.
 
     Its arguments pass a barrier with the number of the turn: what does not change is not computed before the loop.
 
     Args:
       stage: with its arguments.
-      times: int32 `[]`.
+      times: updates, int32 `[]`.
 
     Returns:
       What the last turn gave.
     """
-    shapes = jax.eval_shape(lambda: stage.function(*stage.arguments))
 
     def turn(index: jax.Array, last: Any) -> Any:
         arguments = (last, *stage.arguments[1:]) if stage.carries else stage.arguments
         arguments, _ = jax.lax.optimization_barrier((arguments, index))
         return stage.function(*arguments)
 
-    if stage.carries:
-        return jax.lax.fori_loop(0, times, turn, stage.arguments[0])
-    return jax.lax.fori_loop(0, times, turn, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes))
+    def update(_: jax.Array, last: Any) -> Any:  # a loop of known length, as the update has it
+        return jax.lax.fori_loop(0, stage.times, turn, last)
+
+    first = stage.arguments[0]
+    if not stage.carries:
+        shapes = jax.eval_shape(lambda: stage.function(*stage.arguments))
+        first = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    return jax.lax.fori_loop(0, times, update if stage.times > 1 else turn, first)
 
 
 def stages_of(algorithm: Any, state: Any, key: jax.Array) -> dict[str, Stage]:
@@ -39,10 +43,11 @@ def stages_of(algorithm: Any, state: Any, key: jax.Array) -> dict[str, Stage]:
         return algorithm.stages(state, key)
     if not (hasattr(algorithm, "rollout") and hasattr(algorithm, "learn")):
         return {}
-    state, batch = jax.jit(type(algorithm).rollout)(algorithm, state, key)
+    first_key, rollout_key, learn_key = jax.random.split(key, 3)
+    state, batch = jax.jit(type(algorithm).rollout)(algorithm, state, first_key)
     return {
-        "rollout": Stage(_rollout, (state, algorithm, key), carries=True),
-        "learn": Stage(_learn, (state, algorithm, batch, key), carries=True),
+        "rollout": Stage(_rollout, (state, algorithm, rollout_key), carries=True),
+        "learn": Stage(_learn, (state, algorithm, batch, learn_key), carries=True),
     }
 
 

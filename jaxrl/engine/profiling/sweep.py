@@ -1,6 +1,5 @@
 """One profile a size, each in a process of its own, so that what is too large ends that process only."""
 
-import functools
 import json
 import re
 import subprocess
@@ -11,6 +10,15 @@ from typing import Any
 
 NEEDS = re.compile(r"needs ([0-9.]+) GiB")
 OUT_OF_MEMORY = re.compile(r"RESOURCE_EXHAUSTED|out of memory|bad_alloc|MemoryError|Cannot allocate", re.IGNORECASE)
+CHILD = """
+import sys
+limit = int(sys.argv[1])
+if limit > 0:
+    import resource
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))  # private memory, what is read from files left out
+from jaxrl.cli import main
+main(sys.argv[2:])
+"""
 KNEE = 0.8
 """Part of the highest throughput that the knee reaches."""
 
@@ -65,9 +73,9 @@ def sweep(
     """
     for index, size in enumerate(sizes):
         out = directory / f"{field}-{size}"
-        command = [sys.executable, "-m", "jaxrl.cli", "profile", *arguments, f"--{field}", str(size), "--out", str(out)]
-        begin = functools.partial(_limited, limit) if limit is not None else None
-        done = subprocess.run(command, capture_output=True, text=True, preexec_fn=begin)
+        flags = [f"--{field}", str(size), "--out", str(out)]
+        command = [sys.executable, "-c", CHILD, str(limit or -1), "profile", *arguments, *flags]
+        done = subprocess.run(command, capture_output=True, text=True)
         point: dict[str, Any] = {"size": size}
         if done.returncode == 0:
             point["profile"] = json.loads((out / "profile.json").read_text())
@@ -77,13 +85,6 @@ def sweep(
             if not index and point["failure"].startswith("jaxrl: "):
                 raise ValueError(point["failure"].removeprefix("jaxrl: "))
         yield point
-
-
-def _limited(limit: int) -> None:
-    """In the child: no more private memory than so many bytes."""
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
 def _needed(compilation: dict[str, Any]) -> int:

@@ -1,0 +1,301 @@
+"""The profiler: its counts against arithmetic by hand and XLA's own, and a slow part that it must name."""
+
+import json
+import math
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxrl
+from jaxrl.cli import main
+from jaxrl.engine.profiling import counts, hlo, programs, report
+from jaxrl.engine.profiling.counts import Counts
+from jaxrl.engine.profiling.sweep import knee_of, sizes_of
+
+QUICK = {"repetitions": 2, "region": 0.01}
+
+
+@pytest.fixture(autouse=True)
+def optimized():
+    """What is counted and timed are programs as users run them."""
+    before = jax.config.values["jax_disable_most_optimizations"]
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
+def module_of(function, *arguments):
+    return hlo.parse(jax.jit(function).lower(*arguments).compile().as_text())
+
+
+def counted(function, *arguments):
+    return counts.count(module_of(function, *arguments))
+
+
+def test_products_in_a_loop_count_as_often_as_it_runs():
+    def ten(x, y):
+        return jax.lax.fori_loop(0, 10, lambda _, x: jnp.tanh(x @ y), x)
+
+    # [8, 16] @ [16, 16]: 2 · 8 · 16 · 16 operations, ten times.
+    x, y = jnp.ones((8, 16)), jnp.ones((16, 16))
+    found = counted(ten, x, y)
+    assert found.product_flops == 10 * 2 * 8 * 16 * 16
+    assert found.unknown_loops == 0 and found.transfers == 0
+    assert counts.count(module_of(ten, x, y), loops=1.0).product_flops == 2 * 8 * 16 * 16
+
+
+def test_a_loop_whose_length_the_data_say_is_told_apart():
+    def halve(x, y):
+        return jax.lax.while_loop(lambda x: x.sum() > 1.0, lambda x: x @ y, x)
+
+    module = module_of(halve, jnp.ones((4, 4)), jnp.eye(4) / 2)
+    assert counts.count(module).unknown_loops == 1
+    assert counts.count(module, unknown=7.0).product_flops == 7 * 2 * 4 * 4 * 4
+    assert counts.of_a_turn(module).product_flops == 2 * 4 * 4 * 4
+    assert counts.of_a_turn(module).unknown_loops == 0
+
+
+def test_a_convolution_by_hand():
+    image, kernel = jnp.ones((2, 10, 10, 4)), jnp.ones((3, 3, 4, 16))
+    convolve = nn.Conv(16, (3, 3), padding="VALID", use_bias=False)
+    found = counted(lambda image: convolve.apply({"params": {"kernel": kernel}}, image), image)
+    # 2 images, 8 × 8 places, 16 outputs, each of 3 · 3 · 4 products.
+    assert found.product_flops == pytest.approx(2 * (2 * 8 * 8 * 16) * (3 * 3 * 4))
+
+
+def test_slices_of_a_large_array_cost_their_size():
+    def rows(table, index):
+        return table[index] * 2
+
+    def written(table, row):
+        return jax.lax.fori_loop(0, 100, lambda i, t: jax.lax.dynamic_update_slice_in_dim(t, row, i, 0), table)
+
+    table, index = jnp.ones((100_000, 8)), jnp.arange(16)
+    assert counted(rows, table, index).bytes < 20 * 16 * 8 * 4  # the table has 3.2 MB
+    # Of each turn the row only; the first copy of the table, which nobody donated, counts once.
+    assert counted(written, table, jnp.ones((1, 8))).bytes < 2 * table.nbytes + 100 * 20 * 8 * 4
+
+
+def test_a_callback_is_a_transfer():
+    def calling(x):
+        return jax.pure_callback(np.sin, jax.ShapeDtypeStruct((), jnp.float32), x)
+
+    found = counted(lambda x: jax.lax.fori_loop(0, 5, lambda _, x: calling(x), x), jnp.float32(1))
+    assert found.transfers == 5
+
+
+def test_a_text_that_nobody_can_read_gives_no_counts_but_no_error():
+    found = programs.counted("HloModule from_another_time", counts.of_a_turn)
+    assert all(math.isnan(value) for value in vars(found).values())
+
+
+def learners():
+    env = jaxrl.envs.make("CartPole-v1")
+    mdp = jaxrl.envs.textbook.garnet(200, 4, 3)
+    return {
+        "ppo": jaxrl.PPO(*env, num_envs=8, num_steps=16),
+        "dqn": jaxrl.DQN(*env, num_steps=4, capacity=500, warmup=10, batch_size=16),
+        "value iteration": jaxrl.ValueIteration(mdp),
+        "sac": jaxrl.SAC(*jaxrl.envs.make("Pendulum-v1"), num_steps=2, capacity=500, warmup=10, hidden_sizes=(16,)),
+    }
+
+
+STAGES = {
+    "ppo": ["random numbers", "environment", "policy", "advantages", "shuffle", "gradient", "optimizer"],
+    "dqn": ["random numbers", "environment", "policy", "remember", "sample", "gradient", "optimizer"],
+    "value iteration": ["relative", "sweep", "residual"],
+    "sac": ["random numbers", "environment", "policy", "remember and learn"],
+}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_stages_do_together_what_an_update_does(name):
+    profile = jaxrl.profile(learners()[name], **QUICK)
+    assert list(profile.stages) == STAGES[name]
+    assert profile.counts.product_flops == profile.compilation.counts.product_flops
+    assert profile.counts.flops == pytest.approx(profile.compilation.counts.flops, rel=0.3)
+    once = profile.compilation.counted_once
+    assert once.flops == pytest.approx(profile.compilation.xla_flops, rel=0.3)
+    assert profile.compilations == 0 and profile.counts.transfers == 0
+    assert profile.per_second[0] <= profile.per_second[1] <= profile.per_second[2]
+
+
+def test_counts_are_those_of_xla():
+    # With larger products than above, where what XLA counts otherwise (iota, comparisons) is little.
+    ppo = jaxrl.PPO(*jaxrl.envs.make("CartPole-v1"), num_envs=64, num_steps=16)
+    compilation = jaxrl.profile(ppo, **QUICK).compilation
+    assert compilation.counted_once.flops == pytest.approx(compilation.xla_flops, rel=0.02)
+    assert compilation.counted_once.bytes == pytest.approx(compilation.xla_bytes, rel=0.1)
+
+
+def burned(x, count):
+    """Zeros like `x`, after so many products that say nothing."""
+    matrix = jax.lax.fori_loop(0, count, lambda _, y: jnp.tanh(y @ y), jnp.full((64, 64), x.sum()))
+    return 0.0 * jnp.clip(matrix.sum(), -1, 1) + jnp.zeros_like(x)
+
+
+class SlowNetwork(nn.Module):
+    """The policy of `PPO`, slowed down."""
+
+    @nn.compact
+    def __call__(self, obs):
+        network = jaxrl.networks.default_actor_critic(*SPACES, (16,))
+        return network(obs + burned(jax.lax.stop_gradient(obs), 300))
+
+
+ENV, ENV_PARAMS = jaxrl.envs.make("CartPole-v1")
+SPACES = ENV.observation_space(ENV_PARAMS), ENV.action_space(ENV_PARAMS)
+
+
+class SlowEnvironment(type(ENV)):
+    """CartPole, slowed down."""
+
+    def step_env(self, key, state, action, params):
+        obs, state, *rest = super().step_env(key, state, action, params)
+        return (obs + burned(obs, 300), state, *rest)
+
+
+def slow_loss(ratio, advantage, clip):
+    return jaxrl.ops.ppo_clip(ratio, advantage, clip) + burned(ratio, 10_000)
+
+
+FIELDS = {"num_envs": 4, "num_steps": 8, "num_epochs": 1, "num_minibatches": 1, "hidden_sizes": (16,)}
+
+
+@pytest.mark.parametrize(
+    ("slow", "where"),
+    [
+        (lambda: jaxrl.PPO(SlowEnvironment(), ENV_PARAMS, **FIELDS), "environment"),
+        (lambda: jaxrl.PPO(ENV, ENV_PARAMS, network=SlowNetwork(), **FIELDS), "policy"),
+        (lambda: jaxrl.PPO(ENV, ENV_PARAMS, policy_loss=slow_loss, **FIELDS), "gradient"),
+    ],
+    ids=["environment", "policy", "gradient"],
+)
+def test_the_slow_part_is_named(slow, where):
+    seconds = jaxrl.profile(slow(), **QUICK).stage_seconds
+    assert max(seconds, key=seconds.__getitem__) == where
+    assert seconds[where] > 0.6 * sum(seconds.values())
+
+
+@flax.struct.dataclass
+class Counter:
+    """An algorithm without any part."""
+
+    def init(self, key):
+        return jnp.zeros(())
+
+    def update(self, state, key):
+        return state + 1, {"state": state}
+
+
+def test_an_algorithm_without_parts_has_its_whole():
+    profile = jaxrl.profile(Counter(), **QUICK)
+    assert profile.unit == "updates" and profile.units == 1 and not profile.stages
+    assert math.isnan(profile.unattributed)
+    assert "an update" in report.page(profile) and json.dumps(report.record(profile), allow_nan=False)
+
+
+def test_halves_of_a_learner_that_names_no_stages():
+    a2c = jaxrl.ActorCritic(ENV, ENV_PARAMS, num_envs=4)
+    assert list(jaxrl.profile(a2c, **QUICK).stages) == ["rollout", "learn"]
+
+
+def test_seeds_are_one_program():
+    profile = jaxrl.profile(learners()["ppo"], num_seeds=3, **QUICK)
+    assert profile.units == 3 * 8 * 16 and profile.num_seeds == 3
+
+
+def test_more_memory_than_there_is_is_refused_beforehand():
+    with pytest.raises(MemoryError, match=r"the program needs .* GiB and .* are free"):
+        jaxrl.profile(learners()["ppo"], memory_limit=1000, **QUICK)
+
+
+@pytest.mark.parametrize("name", ["num_seeds", "repetitions"])
+def test_numbers_below_one_are_refused(name):
+    with pytest.raises(ValueError, match=f"{name}=0 must be at least 1"):
+        jaxrl.profile(Counter(), **{name: 0})
+
+
+def test_counts_add_up():
+    one, two = Counts(1.0, 2.0, 3.0, 4.0, 5.0, 6.0), Counts(1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+    assert one + two - two == one
+    assert one.repeated(2) == one + one
+
+
+@pytest.mark.parametrize("text", ["num-envs", "num-envs=", "=1..2", "num-envs=0..4", "num-envs=a..4", "num-envs=1.5"])
+def test_a_sweep_that_cannot_be_read_is_refused(text):
+    with pytest.raises(ValueError, match="must be FIELD=LOW..HIGH"):
+        sizes_of(text)
+
+
+def test_sizes_and_the_knee():
+    assert sizes_of("num_envs=16..100") == ("num-envs", [16, 32, 64])
+    assert sizes_of("seeds=3,5") == ("seeds", [3, 5])
+    assert knee_of([{"size": 1, "failure": "out of memory"}]) is None
+
+
+def test_the_command(tmp_path, capsys):
+    main(["profile", "value-iteration", "FrozenLake-misc", "--repetitions", "2", "--out", str(tmp_path / "out")])
+    said = capsys.readouterr().out
+    assert "sweeps/s" in said and "in no stage" in said
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"profile.json", "roofline.png", "stages.png"}
+    assert json.loads((tmp_path / "out" / "profile.json").read_text())["algorithm"] == "ValueIteration"
+
+
+def test_the_command_traces(tmp_path, capsys):
+    trace = tmp_path / "trace"
+    flags = ["--num-envs", "2", "--num-steps", "4", "--repetitions", "1", "--trace", str(trace)]
+    main(["profile", "q-learning", "CliffWalking", *flags, "--out", str(tmp_path / "out")])
+    assert any(trace.rglob("*.xplane.pb"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "needs an algorithm"),
+        (["ppo"], "needs an environment"),
+        (["ppo", "CartPole-v9"], "CartPole-v9"),
+        (["ppo", "CartPole-v1", "--repetitions", "0"], "repetitions=0"),
+        (["ppo", "CartPole-v1", "--memory-gib", "0.00001"], "memory: the program needs"),
+        (["ppo", "CartPole-v1", "--sweep", "num-envs"], "sweep='num-envs'"),
+        (["ppo", "CartPole-v1", "--num-envs", "3", "--num-steps", "3"], "num_minibatches=4"),
+    ],
+)
+def test_bad_input_is_one_sentence(arguments, message, capsys):
+    with pytest.raises(SystemExit) as error:
+        main(["profile", *arguments])
+    said = capsys.readouterr().err
+    assert error.value.code == 2 and message in said and len(said.splitlines()) == 1
+
+
+def test_a_sweep_reports_what_does_not_fit(tmp_path, capsys):
+    flags = ["--num-steps", "4", "--repetitions", "1", "--memory-gib", "1.5"]
+    sizes = ["--sweep", "num-envs=4,100000000"]
+    main(["profile", "q-learning", "CliffWalking", *flags, *sizes, "--out", str(tmp_path / "out")])
+    said = capsys.readouterr().out
+    assert "num-envs=100000000: refused beforehand" in said and "knee: num-envs=4" in said
+    assert (tmp_path / "out" / "sweep.png").exists()
+    points = json.loads((tmp_path / "out" / "sweep.json").read_text())["points"]
+    assert points[1]["bytes"] > points[0]["bytes"]
+
+
+def test_a_sweep_ends_at_once_for_what_no_size_would_change(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["profile", "ppo", "CartPole-v9", "--sweep", "num-envs=4,8", "--out", str(tmp_path / "out")])
+    assert "CartPole-v9" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_whole_is_what_the_clock_says():
+    # Of a run of `fit` itself, which knows nothing of the profiler: within 5 % by the best of three tries.
+    ppo = jaxrl.PPO(ENV, ENV_PARAMS, num_envs=64)
+    errors = []
+    for _ in range(3):
+        profile = jaxrl.profile(ppo, repetitions=9)
+        fitted = jaxrl.fit(ppo, jax.random.key(0), 100, evaluate_every=0, loggers=[])
+        errors.append(abs(fitted.run_seconds / 100 / profile.median_seconds - 1))
+    assert min(errors) < 0.05, errors
