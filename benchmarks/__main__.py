@@ -1,4 +1,4 @@
-"""List the benchmarks, run one by name, or `all`: `python -m benchmarks learning --envs CartPole-v1`."""
+"""List the benchmarks, run one or all of them, compare results: `python -m benchmarks learning --envs CartPole-v1`."""
 
 import importlib
 import sys
@@ -7,6 +7,7 @@ BENCHMARKS = {
     "learning": "What does an algorithm reach, over seeds, after a fixed number of environment steps?",
     "ppo_vs_peers": "How fast is PPO and how well does it learn, next to rejax, Stable-Baselines3 and SBX?",
     "deep_vs_peers": "How fast are the deep learners, and how well do they learn, next to rejax and SBX?",
+    "throughput": "How fast is everything on this device, and how far from its limits?",
     "many_seeds": "How fast are 64 seeds in one program, and what memory does each of them take?",
     "replay": "What do adding to a replay and sampling from it cost, and does that grow with its capacity?",
     "suites": "Does PPO learn in one environment of each other suite?",
@@ -17,20 +18,36 @@ BENCHMARKS = {
     "complexity": "What does a sweep cost as a process grows in states and actions?",
     "independent_runs": "How fast are 1024 runs of Q-learning in one call, and are they those of separate calls?",
     "tabular_learning": "How well does every tabular learner learn, against the exact process?",
+    "counts": "What do programs compile to, in numbers that no machine's mood changes? (stored for the tests)",
     "tables": "Generate the README's tables from benchmarks/results (--check: only compare).",
 }
+
+
+USAGE = """usage: python -m benchmarks NAME [options]               one of these; NAME --help shows the options
+       python -m benchmarks --quick                     speed of this device, in minutes
+       python -m benchmarks --full                      everything, in hours
+       python -m benchmarks --compare A.json B.json     ratios of two results, and which are noise
+"""
 
 
 def main(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help"):
         width = max(map(len, BENCHMARKS))
-        print("usage: python -m benchmarks NAME [options]; NAME --help shows the options; all runs every one\n")
+        print(USAGE)
         print("\n".join(f"  {name:{width}}  {question}" for name, question in BENCHMARKS.items()))
         return
     name = arguments[0]
-    if name == "all":
-        for each in BENCHMARKS:
-            importlib.import_module(f"benchmarks.{each}").main([])
+    if name in ("--quick", "--full"):
+        from benchmarks import suite
+
+        if len(arguments) > 1:
+            raise SystemExit(f"{name} takes no more arguments, not {' '.join(arguments[1:])}")
+        suite.run(name.removeprefix("--"), {each: what for each, what in BENCHMARKS.items() if each != "throughput"})
+        return
+    if name == "--compare":
+        from benchmarks import compare
+
+        compare.main(arguments[1:])
         return
     if name not in BENCHMARKS:
         raise SystemExit(f"unknown benchmark {name!r}; there are: {', '.join(BENCHMARKS)}")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import tyro
 
-from benchmarks import deep_tables, language_tables, learning_tables, rendering, results
+from benchmarks import deep_tables, language_tables, learning_tables, rendering, results, throughput_tables
 from benchmarks.learning import FULL
 
 MARKERS = re.compile(r"(<!-- table:(\w+) -->\n).*?(<!-- /table -->)", re.DOTALL)
@@ -23,6 +23,7 @@ TABLES: dict[str, Callable[[pathlib.Path], str]] = {
     "deep_vs_peers": deep_tables.deep_table,
     "many_seeds": deep_tables.seeds_table,
     "replay": deep_tables.replay_table,
+    "throughput": throughput_tables.throughput_table,
     "lm_learning": language_tables.lm_learning_table,
     "lm_vs_peers": language_tables.lm_vs_peers_table,
     "lm_memory": language_tables.lm_memory_table,

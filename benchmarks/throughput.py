@@ -15,7 +15,7 @@ import tyro
 
 from benchmarks import machine, results
 from benchmarks.results import Result, Side
-from benchmarks.turns import say
+from benchmarks.turns import measure_each, say
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,9 +97,29 @@ CELLS: dict[str, Cell] = {
 }
 
 
+WHAT = {
+    "ppo-64": "PPO, CartPole-v1, 64 environments",
+    "ppo-2048": "PPO, CartPole-v1, 2048 environments",
+    "ppo-65536": "PPO, CartPole-v1, 65,536 environments",
+    "ppo-seeds": "PPO, CartPole-v1, 2048 seeds of 4 environments",
+    "ppo-breakout": "PPO, Breakout-MinAtar, 64 environments",
+    "ppo-breakout-2048": "PPO, Breakout-MinAtar, 2048 environments",
+    "dqn": "DQN, CartPole-v1, 10 environments, replay of 10⁶",
+    "dqn-seeds": "DQN, CartPole-v1, 256 seeds",
+    "dqn-breakout": "DQN, Breakout-MinAtar, 128 environments",
+    "sac": "SAC, Pendulum-v1",
+    "dense": "value iteration, dense, 4000 states, 8 actions",
+    "dense-8192": "value iteration, dense, 8192 states, 8 actions",
+    "fanout": "value iteration, 10⁶ states, 4 actions, 3 successors",
+    "pretraining": "pretraining, parity of 16 bits, 64 texts",
+    "grpo": "GRPO, parity of 16 bits, 512 completions",
+    "grpo-0.5b": "GRPO, 0.5 billion parameters, 8 completions of 64 tokens",
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Profile every cell that fits the device; writes benchmarks/results/throughput_PLATFORM.json."""
+    """Profile every cell that fits the device; writes benchmarks/results/throughput_PLATFORM_CELL.json."""
 
     cells: tuple[str, ...] = ()
     """Empty: all, on a CPU those that two cores can."""
@@ -109,64 +129,61 @@ class Options:
     results: pathlib.Path = results.RESULTS
 
 
-def measure_cell(name: str, repetitions: int) -> Side:
-    """Profile one."""
+def measure(name: str, options: Options) -> Result:
+    """Profile one cell."""
+    import jax
+
     import jaxrl
 
     cell = CELLS[name]
-    profile = jaxrl.profile(cell.build(), num_seeds=cell.num_seeds, repetitions=repetitions)
+    profile = jaxrl.profile(cell.build(), num_seeds=cell.num_seeds, repetitions=options.repetitions)
     low, median, high = profile.per_second
     say(f"{name}: {median:,.0f} {profile.unit}/s [{low:,.0f}, {high:,.0f}]")
-    compilation, peaks = profile.compilation, dataclasses.asdict(profile.peaks)
+    jax.clear_caches()
+    command = dataclasses.replace(options, cells=(name,))
+    return Result(
+        name=f"throughput_{jax.default_backend()}_{name}",
+        command=results.command_line("benchmarks.throughput", command, omit=("results", "seconds")),
+        configuration={"unit": profile.unit, "seeds": cell.num_seeds, "what": WHAT[name]},
+        sides={"jaxrl": Side(machine.versions(), machine.variables(), {}, _numbers(profile))},
+        **machine.provenance(),
+    )
+
+
+def _numbers(profile: Any) -> dict[str, list[Any]]:
+    """Every repetition of what was timed, and what was counted."""
+    compilation, counts = profile.compilation, dataclasses.asdict(profile.counts)
     numbers: dict[str, list[Any]] = {
         "units_per_second": [profile.units / seconds for seconds in profile.seconds],
         "update_seconds": list(profile.seconds),
         "compile_seconds": [compilation.trace_seconds + compilation.lower_seconds + compilation.compile_seconds],
-        "flops": [profile.counts.flops],
-        "bytes": [profile.counts.bytes],
-        "kernels": [profile.counts.kernels],
+        "flops": [counts["flops"]],
+        "bytes": [counts["bytes"]],
+        "kernels": [counts["kernels"]],
+        "transfers": [counts["transfers"]],
         "temporary_bytes": [compilation.temporary_bytes],
         "compilations": [profile.compilations],
-        "transfers": [profile.counts.transfers],
     }
     if profile.tokens is not None:
         numbers["tokens_per_second"] = [profile.tokens / seconds for seconds in profile.seconds]
     numbers |= {f"stage {stage}": list(found.seconds) for stage, found in profile.stages.items()}
-    numbers |= {f"peak {limit}": [value] for limit, value in peaks.items()}
-    return Side(machine.versions(), machine.variables(), {}, {k: results.finite_or_null(v) for k, v in numbers.items()})
-
-
-def measure(options: Options, sides: dict[str, Side]) -> Result:
-    """What was measured so far, as a result."""
-    provenance = machine.provenance()
-    return Result(
-        name=f"throughput_{provenance['device'].platform}",
-        command=results.command_line("benchmarks.throughput", options, omit=("results", "seconds")),
-        configuration={"repetitions": options.repetitions}
-        | {name: {"seeds": CELLS[name].num_seeds, "unit": "per_second"} for name in sides},
-        sides=sides,
-        **provenance,
-    )
+    numbers |= {f"peak {limit}": [value] for limit, value in dataclasses.asdict(profile.peaks).items()}
+    return {name: results.finite_or_null(values) for name, values in numbers.items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     import jax
 
     options = tyro.cli(Options, args=arguments, prog="python -m benchmarks.throughput")
-    unknown = [name for name in options.cells if name not in CELLS]
-    if unknown:
-        raise SystemExit(f"unknown cells: {', '.join(unknown)}; there are: {', '.join(CELLS)}")
-    on_cpu = jax.default_backend() == "cpu"
+    on_cpu, begin = jax.default_backend() == "cpu", time.perf_counter()
     names = options.cells or [name for name, cell in CELLS.items() if not (on_cpu and cell.accelerator)]
-    begin, sides = time.perf_counter(), {}
-    for name in names:
+
+    def one(name: str) -> Result:
         if time.perf_counter() - begin > options.seconds:
-            say(f"{name}: not begun, out of time")
-            continue
-        sides[name] = measure_cell(name, options.repetitions)
-        jax.clear_caches()
-        results.save(measure(options, sides), options.results)  # a later cell may not fit
-    say(f"wrote throughput_{jax.default_backend()}.json")
+            raise SystemExit(f"{name}: not begun, out of time")
+        return measure(name, options)
+
+    measure_each("cells", names, CELLS, one, options.results)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import pytest
 
 from benchmarks import __main__ as listing
 from benchmarks import (
+    compare,
     deep_tables,
     deep_vs_peers,
     evaluator,
@@ -32,8 +33,11 @@ from benchmarks import (
     rendering,
     replay,
     results,
+    suite,
     suites,
     tables,
+    throughput,
+    throughput_tables,
 )
 from benchmarks.results import Device, Result, Side
 from benchmarks.tabular_rows import rows
@@ -518,3 +522,63 @@ def stale():
 
 def test_committed_results_are_of_the_cells_and_tasks_that_there_are():
     assert not (old := stale()), f"measure again: {', '.join(old)}"
+
+
+def timed_result(seconds, **changes):
+    side = Side({"jax": "0.10.2"}, {}, {}, {"seconds": seconds, "bytes": [8.0]})
+    return dataclasses.replace(make_result("suite_quick"), sides={"PPO": side}, **changes)
+
+
+def test_noise_and_a_difference_are_told_apart():
+    random = np.random.default_rng(0)
+    before = timed_result(list(random.normal(1.0, 0.1, 9)))
+    same, slower = (timed_result(list(random.normal(mean, 0.1, 9))) for mean in (1.0, 2.0))
+    assert compare.comparison(before, same).splitlines()[2].endswith("| yes |")
+    assert compare.comparison(before, slower).splitlines()[2].endswith("| no |")
+    assert "| equal |" in compare.comparison(before, slower)  # of the bytes
+
+
+def test_the_interval_holds_what_is_true_nineteen_times_of_twenty():
+    random = np.random.default_rng(0)
+    held = 0
+    for _ in range(200):
+        _, low, high = compare.ratio_interval(random.normal(1.0, 0.1, 9), random.normal(1.5, 0.1, 9))
+        held += low <= 1.5 <= high
+    assert held >= 180  # of 200; the bootstrap of nine is a little narrow
+
+
+def test_a_comparison_says_what_else_differs(tmp_path, capsys):
+    before = timed_result([1.0, 1.1, 1.2])
+    other = dataclasses.replace(DEVICE, cores=64)
+    paths = [tmp_path / "a", tmp_path / "b"]
+    for path, result in zip(paths, (before, timed_result([1.0, 1.1, 1.3], device=other)), strict=True):
+        path.write_text(results.to_json(result))
+    listing.main(["--compare", *map(str, paths)])
+    assert "another device" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["--compare"], ["--compare", "no.json", "such.json"], ["--quick", "--fast"]])
+def test_what_cannot_be_compared_or_run_is_refused(arguments):
+    with pytest.raises(SystemExit) as error:
+        listing.main(arguments)
+    assert isinstance(error.value.code, str) and "\n" not in error.value.code
+
+
+def test_the_quick_suite_is_one_result_that_compare_reads(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(suite, "QUICK", ("fanout",))
+    monkeypatch.setitem(suite.REPETITIONS, "quick", 2)
+    monkeypatch.setitem(throughput.CELLS, "fanout", throughput.Cell(lambda: throughput._fanout(1000)))
+    listing.main(["--quick"])
+    (path,) = (tmp_path / "runs").rglob("suite_quick.json")
+    result = results.from_json(path.read_text())
+    assert list(result.sides) == ["fanout"] and result.sides["fanout"].measurements["compilations"] == [0.0]
+    listing.main(["--compare", str(path), str(path)])
+    assert "equal" in capsys.readouterr().out
+    (cell,) = (tmp_path / "runs").rglob("throughput_cpu_fanout.json")
+    assert "sweeps" in throughput_tables.throughput_table(cell.parent)
+
+
+def test_every_cell_of_throughput_has_words():
+    assert throughput.WHAT.keys() == throughput.CELLS.keys()
+    assert set(suite.QUICK) <= throughput.CELLS.keys()

@@ -32,8 +32,8 @@ def lambda_returns(reward: jax.Array, discounts: jax.Array, next_value: jax.Arra
       [1.75, 1.5, 1.0]
 
     Source: Sutton & Barto (2018), Reinforcement Learning, 2nd ed., section 12.8 (γ and λ that vary with time).
-    Deviation: on accelerators, where a turn of a loop costs a launch, steps are combined in pairs, after Blelloch (1990),
-    Prefix Sums and Their Applications; on a CPU they follow one another. Both agree to rounding.
+    Deviation: on accelerators, where a turn of a loop costs a launch, steps are combined in pairs, after Blelloch
+    (1990), Prefix Sums and Their Applications; on a CPU they follow one another. Both agree to rounding.
     """
     chex.assert_equal_shape([reward, discounts, next_value, lambda_])
     inputs = (reward, discounts, next_value, lambda_)

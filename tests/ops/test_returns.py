@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxrl import ops
-from jaxrl.ops import returns
+from jaxrl.ops.returns import _in_pairs, _step_by_step
 
 
 def loop_lambda_returns(reward, discounts, next_value, lambda_):
@@ -187,10 +187,10 @@ def test_steps_in_pairs_equal_one_after_the_other(num_steps):
     discounts[generator.random(discounts.shape) < 0.2] = 0
     lambda_[generator.random(lambda_.shape) < 0.2] = 0
     arguments = tuple(map(jnp.asarray, (reward, discounts, next_value, lambda_)))
-    one, pairs = returns._step_by_step(*arguments), returns._in_pairs(*arguments)
+    one, pairs = _step_by_step(*arguments), _in_pairs(*arguments)
     np.testing.assert_allclose(one, pairs, rtol=1e-5, atol=1e-5)
     slope = [jax.grad(lambda *x, f=f: (f(*x) ** 2).sum(), argnums=(0, 1, 2, 3))(*arguments) for f in FORMS]
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-4), *slope)
 
 
-FORMS = (returns._step_by_step, returns._in_pairs)
+FORMS = (_step_by_step, _in_pairs)

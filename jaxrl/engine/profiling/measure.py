@@ -137,8 +137,8 @@ def profile(
             raise ValueError(f"{name}={value} must be at least 1")
     check(algorithm)
     check_traceable(algorithm)
-    stage_key, key = jax.random.split(jax.random.key(0) if key is None else key)
-    whole = _Whole.begin(algorithm, jax.random.split(key, num_seeds) if num_seeds > 1 else key, memory_limit)
+    stage_key, run_key = jax.random.split(jax.random.key(0) if key is None else key)
+    whole = _Whole.begin(algorithm, jax.random.split(run_key, num_seeds) if num_seeds > 1 else run_key, memory_limit)
     device_peak_bytes = (jax.devices()[0].memory_stats() or {}).get(
         "peak_bytes_in_use"
     )  # before what follows adds to it

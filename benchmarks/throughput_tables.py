@@ -1,0 +1,63 @@
+"""The table of throughput, from its results."""
+
+import pathlib
+import statistics
+
+from benchmarks import results
+from benchmarks.rendering import device_lines, render, spread, with_notes
+from benchmarks.results import Result
+from benchmarks.throughput import CELLS, WHAT
+
+PLATFORMS = ("cpu", "gpu", "tpu")
+
+
+def throughput_table(directory: pathlib.Path) -> str:
+    """Every cell on every platform where it was measured."""
+    header = ("what", "on", "a second", "compile, s", "FLOP/s, of peak", "B/s, of peak", "in no stage", "command")
+    rows, measured = [], []
+    for platform in PLATFORMS:
+        for name, cell in CELLS.items():
+            result = results.load(f"throughput_{platform}_{name}", directory)
+            if result is not None:
+                measured.append(result)
+                rows.append(throughput_row(result))
+            elif platform == "gpu" or (platform == "cpu" and not cell.accelerator):
+                command = f"`python -m benchmarks.throughput --cells {name}`"
+                rows.append([WHAT[name], platform, "not measured", *["–"] * 4, command])
+    note = (
+        "Median [quartiles]; compilation is tracing, lowering, compiling one program. Peaks are of the same process: "
+        "the fastest float32 matrix product, and the faster of a copy and a matrix–vector product. FLOPs and bytes are "
+        "counted from the compiled program, as if nothing were cached between kernels: what a CPU's caches hold may "
+        "exceed the peak. In no stage: the part of an update that its stages, each timed as a program of its own, "
+        "leave open; negative where they alone cost more than together, by the launches of each."
+    )
+    return with_notes(render(header, rows), *([note] if measured else []), *device_lines(measured))
+
+
+def throughput_row(result: Result) -> list[str]:
+    """Speed, and the shares of the device's limits that it comes to."""
+    numbers, unit = result.sides["jaxrl"].measurements, result.configuration["unit"]
+    seconds = statistics.median(numbers["update_seconds"])
+    bandwidth = max(numbers["peak copy_bytes"][0], numbers["peak product_bytes"][0])
+    stages = [statistics.median(values) for name, values in numbers.items() if name.startswith("stage ")]
+    tokens = numbers.get("tokens_per_second")
+    return [
+        WHAT[result.name.split("_", 2)[2]],
+        result.device.kind if result.device.platform != "cpu" else f"{result.device.cores} cores",
+        f"{spread(numbers['units_per_second'], ',.0f')} {unit}"
+        + (f", {statistics.median(tokens):,.0f} tokens" if tokens else ""),
+        f"{numbers['compile_seconds'][0]:.1f}",
+        share(numbers["flops"][0], seconds, numbers["peak product_flops"][0]),
+        share(numbers["bytes"][0], seconds, bandwidth),
+        f"{1 - sum(stages) / seconds:.1%}" if stages else "–",
+        f"`{result.command}`",
+    ]
+
+
+def share(count: float | None, seconds: float, peak: float) -> str:
+    """A rate with its prefix, and its part of a peak."""
+    if count is None:
+        return "–"
+    rate = count / seconds
+    prefix, size = next((p for p in (("T", 1e12), ("G", 1e9), ("M", 1e6)) if rate >= p[1]), ("", 1.0))
+    return f"{rate / size:.3g} {prefix}, {rate / peak:.1%}"
