@@ -139,9 +139,8 @@ def profile(
     check_traceable(algorithm)
     stage_key, run_key = jax.random.split(jax.random.key(0) if key is None else key)
     whole = _Whole.begin(algorithm, jax.random.split(run_key, num_seeds) if num_seeds > 1 else run_key, memory_limit)
-    device_peak_bytes = (jax.devices()[0].memory_stats() or {}).get(
-        "peak_bytes_in_use"
-    )  # before what follows adds to it
+    # Before what follows adds to it.
+    device_peak_bytes = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
     peaks = measure_peaks()
     stages = {} if num_seeds > 1 else _stages(algorithm, jax.tree.map(jnp.copy, whole.state), stage_key)
     seconds, stage_seconds, compilations = _in_turn(whole, stages, repetitions, region)
@@ -208,11 +207,11 @@ class _Whole:
 
 def _stages(algorithm: Any, state: Any, key: jax.Array) -> dict[str, tuple[Callable[[int], float], Counts]]:
     """For each stage what times its turns of so many updates, and what it does in one."""
-    found = {}
+    found, nested = {}, jax.default_backend() != "cpu"
     for name, stage in stages_of(algorithm, state, key).items():
         with jax.debug_key_reuse(False):  # every turn has the same keys, which is no mistake here
-            program, _ = compiled(repeat, stage, jnp.int32(1))
-        counts = counted(program.as_text(), of_a_turn)
+            program, _ = compiled(repeat, stage, jnp.int32(1), nested=nested)
+        counts = counted(program.as_text(), of_a_turn).repeated(1 if nested else stage.times)
 
         def run(turns: int, program: Any = program, stage: Any = stage) -> float:
             start = time.perf_counter()

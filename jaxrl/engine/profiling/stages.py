@@ -1,5 +1,6 @@
 """The stages of an update, each as a program of its own that repeats it."""
 
+import functools
 from typing import Any
 
 import jax
@@ -8,15 +9,18 @@ import jax.numpy as jnp
 from jaxrl.types import Stage
 
 
-@jax.jit
-def repeat(stage: Stage, times: jax.Array) -> Any:
+@functools.partial(jax.jit, static_argnames="nested")
+def repeat(stage: Stage, updates: jax.Array, nested: bool) -> Any:
     """Run a stage as often as so many updates do, one turn after the other, without leaving anything out.
 
     Its arguments pass a barrier with the number of the turn: what does not change is not computed before the loop.
+    On an accelerator, which asks the host before each turn of a loop whose length the data say, the turns of an update
+    are a loop of known length, as the update has it; a CPU would unroll that, and leave out what is the same in all.
 
     Args:
       stage: with its arguments.
-      times: updates, int32 `[]`.
+      updates: so many, int32 `[]`.
+      nested: whether the turns of an update are a loop of their own.
 
     Returns:
       What the last turn gave.
@@ -27,14 +31,16 @@ def repeat(stage: Stage, times: jax.Array) -> Any:
         arguments, _ = jax.lax.optimization_barrier((arguments, index))
         return stage.function(*arguments)
 
-    def update(_: jax.Array, last: Any) -> Any:  # a loop of known length, as the update has it
+    def update(_: jax.Array, last: Any) -> Any:
         return jax.lax.fori_loop(0, stage.times, turn, last)
 
     first = stage.arguments[0]
     if not stage.carries:
         shapes = jax.eval_shape(lambda: stage.function(*stage.arguments))
         first = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-    return jax.lax.fori_loop(0, times, update if stage.times > 1 else turn, first)
+    if nested and stage.times > 1:
+        return jax.lax.fori_loop(0, updates, update, first)
+    return jax.lax.fori_loop(0, updates * stage.times, turn, first)
 
 
 def stages_of(algorithm: Any, state: Any, key: jax.Array) -> dict[str, Stage]:
