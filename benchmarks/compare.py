@@ -48,7 +48,7 @@ def comparison(before: Result, after: Result) -> str:
 
 
 def _numbers(values: Any) -> list[float]:
-    return [float(x) for x in np.asarray(values, dtype=object).ravel() if x is not None]
+    return [float(x) for x in results.flat(values) if x is not None]
 
 
 def _row(before: list[float], after: list[float]) -> list[str]:
@@ -57,8 +57,10 @@ def _row(before: list[float], after: list[float]) -> list[str]:
     middle = [f"{np.median(x):.4g}" for x in (before, after)]
     if before == after:
         return [*middle, "1", "equal"]
-    if min(map(len, (before, after))) < FEWEST or np.median(before) <= 0:
+    if min(map(len, (before, after))) < FEWEST:
         return [*middle, "–", f"fewer than {FEWEST} repetitions"]
+    if min(before + after) <= 0:
+        return [*middle, "–", "no ratio: not all are positive"]
     ratio, low, high = ratio_interval(before, after)
     return [*middle, f"{ratio:.3f} [{low:.3f}, {high:.3f}]", "yes" if low <= 1 <= high else "no"]
 

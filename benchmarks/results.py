@@ -53,7 +53,7 @@ class Side:
         for name, values in self.measurements.items():
             if not isinstance(values, list) or not values:
                 raise ValueError(f"measurements.{name}: must be a list with every repetition, not {values!r}")
-            for number in _flat(values):
+            for number in flat(values):
                 _check_number(name, number)
 
 
@@ -81,10 +81,11 @@ class Result:
             raise ValueError("sides: must hold at least one library")
 
 
-def _flat(values: Any) -> Iterable[Any]:
+def flat(values: Any) -> Iterable[Any]:
+    """The numbers of lists in lists."""
     if isinstance(values, list):
         for value in values:
-            yield from _flat(value)
+            yield from flat(value)
     else:
         yield values
 
@@ -110,6 +111,8 @@ def from_json(text: str) -> Result:
       ValueError: for another schema, a missing or unknown field, or a number that is not finite.
     """
     record = json.loads(text)
+    if not isinstance(record, dict):
+        raise ValueError("schema: a result is a JSON object")
     if record.pop("schema", None) != SCHEMA:
         raise ValueError(f"schema: this reader knows version {SCHEMA} only")
     sides = {name: _build(Side, side) for name, side in record.get("sides", {}).items()}
@@ -156,7 +159,7 @@ def finite_or_null(values: Any) -> list[Any]:
 
 def quartiles(values: Any) -> tuple[float, float, float]:
     """Lower quartile, median and upper quartile of the numbers that are there; NaN if none is."""
-    numbers = [number for number in _flat(list(values)) if number is not None]
+    numbers = [number for number in flat(list(values)) if number is not None]
     if not numbers:
         return math.nan, math.nan, math.nan
     low, middle, high = np.percentile(numbers, [25, 50, 75])

@@ -3,7 +3,7 @@
 import importlib
 import pathlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 from benchmarks import machine, results, throughput
 from benchmarks.results import Result, Side
@@ -31,7 +31,7 @@ def cells_result(kind: str, names: tuple[str, ...], directory: pathlib.Path) -> 
     )
 
 
-def run(kind: str, others: Mapping[str, str]) -> None:
+def run(kind: str, others: Iterable[str]) -> None:
     """Run it; results go to `runs/benchmarks-TIME/`, those of the other benchmarks where they always do.
 
     Args:

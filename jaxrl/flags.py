@@ -76,17 +76,6 @@ class GenerateOptions:
     chat: Annotated[bool, "apply the model's chat template to the prompt"] = False
 
 
-@dataclasses.dataclass
-class ProfileOptions:
-    """Options of `jaxrl profile`; those of `jaxrl train ALGORITHM ENV` besides."""
-
-    repetitions: Annotated[int, "of every timing"] = 9
-    out: Annotated[Path | None, "directory of the profile (default: runs/profile-ALGORITHM-ENV-TIME)"] = None
-    trace: Annotated[Path | None, "directory for a trace that Perfetto and XProf open"] = None
-    sweep: Annotated[str | None, "FIELD=16..65536 or FIELD=8,12: one profile a size, each in its own process"] = None
-    memory_gib: Annotated[float | None, "memory that a program may need (default: what is free)"] = None
-
-
 def prefixed_options(arguments: list[str], prefix: str) -> tuple[list[str], dict[str, Any]]:
     """Take `--PREFIX.KEY VALUE` and `--PREFIX.KEY=VALUE` out of the arguments.
 
@@ -178,17 +167,6 @@ def parse_plain(options_class: Any, arguments: list[str], prog: str) -> Any:
     flags = dataclasses.make_dataclass("Flags", _specs(options_class, {}), kw_only=True)
     parsed = tyro.cli(flags, args=arguments, prog=prog, description=options_class.__doc__)
     return options_class(**dataclasses.asdict(parsed))
-
-
-def parse_known(options_class: Any, arguments: list[str], prog: str) -> tuple[Any, list[str]]:
-    """As `parse_plain`, and the arguments that are none of its options."""
-    known = {"--" + field.name.replace("_", "-") for field in dataclasses.fields(options_class)}
-    ours, others, taking = [], [], False
-    for argument in arguments:
-        name = argument.partition("=")[0].replace("_", "-")
-        taking = (taking and not argument.startswith("--")) or name in known or name in ("-h", "--help")
-        (ours if taking else others).append(argument)
-    return parse_plain(options_class, ours, prog), others
 
 
 def _specs(options_class: Any, defaults: dict[str, Any]) -> list[tuple[str, Any, Any]]:

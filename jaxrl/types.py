@@ -111,7 +111,7 @@ class Stage:
     times: int = flax.struct.field(pytree_node=False, default=1)
     """How often an update does this."""
     carries: bool = flax.struct.field(pytree_node=False, default=False)
-    """Whether what it gives is its first argument the next time, updated in place."""
+    """Whether it gives a pair, the first of which is its first argument the next time, updated in place."""
 
 
 @flax.struct.dataclass

@@ -1,6 +1,7 @@
 """A guard against regressions that needs no clock: what programs compile to, next to what they compiled to before."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -20,7 +21,7 @@ def differences(before, now):
     """What is more than a few percent away, in words."""
     for learner, numbers in before.items():
         for name, number in numbers.items():
-            if abs(now[learner][name] - number) > counts.TOLERANCE * max(abs(number), 1e-9):
+            if not abs(now[learner][name] - number) <= counts.TOLERANCE * max(abs(number), 1e-9):  # NaN is a change
                 yield f"{learner}: {name} was {number:g}, is {now[learner][name]:g}"
 
 
@@ -33,6 +34,7 @@ def test_programs_compile_to_what_they_did():
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     stored = counts.stored()
+    assert stored, "benchmarks/counts.json is missing"
     if found["key"] not in stored:
         print(json.dumps(found, indent=1))
         pytest.skip(f"no counts are stored for {found['key']}; `python -m benchmarks.counts` stores them")
@@ -45,3 +47,4 @@ def test_the_guard_finds_a_change():
     assert not list(differences(before, {"PPO": {"flops": 104.0, "kernels": 10.0}}))
     assert list(differences(before, {"PPO": {"flops": 106.0, "kernels": 10.0}})) == ["PPO: flops was 100, is 106"]
     assert list(differences(before, {"PPO": {"flops": 94.0, "kernels": 10.0}}))
+    assert list(differences(before, {"PPO": {"flops": math.nan, "kernels": 10.0}}))

@@ -1,5 +1,6 @@
 """The profiler: its counts against arithmetic by hand and XLA's own, and a slow part that it must name."""
 
+import functools
 import json
 import math
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 import jaxrl
+from jaxrl import lm, networks
 from jaxrl.cli import main
 from jaxrl.engine.profiling import counts, hlo, programs, report
 from jaxrl.engine.profiling.counts import Counts
@@ -93,15 +95,36 @@ def test_a_text_that_nobody_can_read_gives_no_counts_but_no_error():
     assert all(math.isnan(value) for value in vars(found).values())
 
 
-def learners():
-    env = jaxrl.envs.make("CartPole-v1")
-    mdp = jaxrl.envs.textbook.garnet(200, 4, 3)
-    return {
-        "ppo": jaxrl.PPO(*env, num_envs=8, num_steps=16),
-        "dqn": jaxrl.DQN(*env, num_steps=4, capacity=500, warmup=10, batch_size=16),
-        "value iteration": jaxrl.ValueIteration(mdp),
-        "sac": jaxrl.SAC(*jaxrl.envs.make("Pendulum-v1"), num_steps=2, capacity=500, warmup=10, hidden_sizes=(16,)),
-    }
+def language(**fields):
+    task = lm.tasks.Parity(4)
+    config = networks.TransformerConfig(task.tokenizer.vocab_size, width=16, num_layers=1, num_heads=2, **fields)
+    return task, networks.Transformer(config)
+
+
+def grpo(**fields):
+    return jaxrl.GRPO(*language(), num_prompts=4, group_size=2, **fields)
+
+
+def dpo():
+    task, model = language()
+    params = model.init(jax.random.key(0), jnp.zeros((1, 1), jnp.int32))
+    return jaxrl.DPO(task, model, num_prompts=4, reference_params=params)
+
+
+CARTPOLE = jaxrl.envs.make("CartPole-v1")
+REPLAY = {"capacity": 500, "warmup": 10, "batch_size": 16}
+LEARNERS = {
+    "ppo": lambda: jaxrl.PPO(*CARTPOLE, num_envs=8, num_steps=16),
+    "dqn": lambda: jaxrl.DQN(*CARTPOLE, num_steps=4, **REPLAY),
+    "rainbow": lambda: jaxrl.rainbow(*CARTPOLE, num_steps=4, **REPLAY),
+    "sac": lambda: jaxrl.SAC(*jaxrl.envs.make("Pendulum-v1"), num_steps=2, hidden_sizes=(16,), **REPLAY),
+    "value iteration": lambda: jaxrl.ValueIteration(jaxrl.envs.textbook.garnet(200, 4, 3)),
+    "q-learning": lambda: jaxrl.QLearning(*jaxrl.envs.make("CliffWalking"), num_envs=4, num_steps=8),
+    "grpo": lambda: grpo(),
+    "token ppo": lambda: jaxrl.TokenPPO(*language(value_head=True), num_prompts=8, num_minibatches=1),
+    "dpo": lambda: dpo(),
+    "pretraining": lambda: jaxrl.Pretraining(*language(), num_texts=8),
+}
 
 
 STAGES = {
@@ -109,15 +132,28 @@ STAGES = {
     "dqn": ["random numbers", "environment", "policy", "remember", "sample", "gradient", "optimizer"],
     "value iteration": ["relative", "sweep", "residual"],
     "sac": ["random numbers", "environment", "policy", "remember and learn"],
+    "rainbow": ["random numbers", "environment", "policy", "remember", "sample", "gradient", "prioritize", "optimizer"],
+    "q-learning": ["rollout", "learn"],
+    "grpo": ["prompts", "prefill", "decode", "verifier", "score", "shuffle", "gradient", "optimizer"],
+    "token ppo": ["rollout", "learn"],
+    "dpo": ["rollout", "learn"],
+    "pretraining": ["rollout", "learn"],
 }
 
 
-@pytest.mark.parametrize("name", STAGES)
+LONG = ("rainbow", "sac", "token ppo", "dpo")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in LONG else []) for n in STAGES])
 def test_stages_do_together_what_an_update_does(name):
-    profile = jaxrl.profile(learners()[name], **QUICK)
+    profile = jaxrl.profile(LEARNERS[name](), **QUICK)
     assert list(profile.stages) == STAGES[name]
-    assert profile.counts.product_flops == pytest.approx(profile.compilation.counts.product_flops, rel=0.01)
-    assert profile.counts.flops == pytest.approx(profile.compilation.counts.flops, rel=0.3)
+    total = functools.reduce(Counts.__add__, (stage.counts for stage in profile.stages.values()))
+    whole = profile.compilation.counts
+    if not whole.unknown_loops:  # those of the halves of a language model stand in both, once
+        assert total.product_flops == pytest.approx(whole.product_flops, rel=0.01)
+        assert total.flops == pytest.approx(whole.flops, rel=0.3)
+    assert all(stage.counts.kernels > 0 for stage in profile.stages.values())
     once = profile.compilation.counted_once
     assert once.flops == pytest.approx(profile.compilation.xla_flops, rel=0.3)
     assert profile.compilations == 0 and profile.counts.transfers == 0
@@ -205,13 +241,23 @@ def test_halves_of_a_learner_that_names_no_stages():
 
 
 def test_seeds_are_one_program():
-    profile = jaxrl.profile(learners()["ppo"], num_seeds=3, **QUICK)
+    profile = jaxrl.profile(LEARNERS["ppo"](), num_seeds=3, **QUICK)
     assert profile.units == 3 * 8 * 16 and profile.num_seeds == 3
 
 
 def test_more_memory_than_there_is_is_refused_beforehand():
     with pytest.raises(MemoryError, match=r"the program needs .* GiB and .* are free"):
-        jaxrl.profile(learners()["ppo"], memory_limit=1000, **QUICK)
+        jaxrl.profile(LEARNERS["ppo"](), memory_limit=1000, **QUICK)
+
+
+@pytest.mark.slow
+def test_tokens_are_those_that_were_drawn():
+    learner = grpo(sampling=lm.Sampling(12, (0,), early_exit=False), learning_rate=1e-9)
+    stages = learner.stages(learner.init(jax.random.key(0)), jax.random.key(1))
+    assert stages["decode"].times == 11  # behind the first one, whoever has ended
+    for seeds in (1, 2):
+        tokens = jaxrl.profile(learner, num_seeds=seeds, **QUICK).tokens
+        assert tokens is not None and 8 * seeds <= tokens <= 8 * seeds * 12
 
 
 @pytest.mark.parametrize("name", ["num_seeds", "repetitions"])
@@ -221,7 +267,7 @@ def test_numbers_below_one_are_refused(name):
 
 
 def test_counts_add_up():
-    one, two = Counts(1.0, 2.0, 3.0, 4.0, 5.0, 6.0), Counts(1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+    one, two = Counts(1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0), Counts(*[1.0] * 7)
     assert one + two - two == one
     assert one.repeated(2) == one + one
 
@@ -260,12 +306,17 @@ def test_the_command_traces(tmp_path, capsys):
         (["ppo"], "needs an environment"),
         (["ppo", "CartPole-v9"], "CartPole-v9"),
         (["ppo", "CartPole-v1", "--repetitions", "0"], "repetitions=0"),
+        (["ppo", "CartPole-v1", "--memory-gib", "inf"], "memory_gib=inf"),
+        (["ppo", "CartPole-v1", "--out", "/dev/null"], "/dev/null"),
+        (["ppo", "CartPole-v1", "--sweep", "seeds=1,2", "--trace", "t"], "trace: a sweep"),
+        (["value-iteration", "FrozenLake-misc", "--tolerance", "1e-3"], "tolerance: a profile"),
         (["ppo", "CartPole-v1", "--memory-gib", "0.00001"], "memory: the program needs"),
         (["ppo", "CartPole-v1", "--sweep", "num-envs"], "sweep='num-envs'"),
         (["ppo", "CartPole-v1", "--num-envs", "3", "--num-steps", "3"], "num_minibatches=4"),
     ],
 )
-def test_bad_input_is_one_sentence(arguments, message, capsys):
+def test_bad_input_is_one_sentence(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as error:
         main(["profile", *arguments])
     said = capsys.readouterr().err

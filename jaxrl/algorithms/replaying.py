@@ -111,7 +111,7 @@ def acting_stages(algorithm: Any, state: Any, key: jax.Array) -> dict[str, Stage
     _, batch = rollout(algorithm, state, rollout_key)
     begin, times = (memory.obs, memory.env_state), algorithm.train_every
     acting = envs.acting_stages(algorithm, state, begin, act_key, times, turns)
-    return acting | {"remember": Stage(remember, (memory, batch), turns, carries=True)}
+    return acting | {"remember": Stage(_remember, (memory, batch), turns, carries=True)}
 
 
 def stages(algorithm: Any, state: Any, key: jax.Array) -> dict[str, Stage]:
@@ -125,5 +125,8 @@ def stages(algorithm: Any, state: Any, key: jax.Array) -> dict[str, Stage]:
 
 
 def _learn(state: Any, algorithm: Any, batch: Transition, key: jax.Array) -> Any:
-    """The state after it."""
-    return algorithm.learn(state, batch, key)[0]
+    return algorithm.learn(state, batch, key)
+
+
+def _remember(memory: Memory, batch: Transition) -> tuple[Memory, None]:
+    return remember(memory, batch), None

@@ -1,32 +1,62 @@
 """`jaxrl profile ALGORITHM ENV`."""
 
+import dataclasses
+import itertools
 import json
+import math
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from jaxrl.commands.usage import key_of, refuse
-from jaxrl.flags import ProfileOptions, parse_known
+from jaxrl.flags import is_given, parse_plain
+
+
+@dataclasses.dataclass
+class ProfileOptions:
+    """Options of `jaxrl profile`; those of `jaxrl train ALGORITHM ENV` besides."""
+
+    repetitions: Annotated[int, "of every timing"] = 9
+    out: Annotated[Path | None, "directory of the profile (default: runs/profile-ALGORITHM-ENV-TIME)"] = None
+    trace: Annotated[Path | None, "directory for a trace that Perfetto and XProf open"] = None
+    sweep: Annotated[str | None, "FIELD=16..65536 or FIELD=8,12: one profile a size, each in its own process"] = None
+    memory_gib: Annotated[float | None, "memory that a program may need (default: what is free)"] = None
 
 
 def profile(arguments: list[str]) -> None:
     """Measure compilation, speed and stages; print a page, write JSON and pictures."""
+    from jax.errors import JaxRuntimeError
+
     try:
-        names = arguments[: 2 if len(arguments) > 1 and not arguments[1].startswith("-") else 1]
+        names = [*itertools.takewhile(lambda argument: not argument.startswith("-"), arguments[:2])]
         options, flags = parse_known(ProfileOptions, arguments[len(names) :], "jaxrl profile ALGORITHM ENV")
-        if not names or names[0].startswith("-"):
+        if not names:
             raise ValueError("profile needs an algorithm and an environment: `jaxrl profile ppo CartPole-v1`")
-        if options.repetitions < 1:
-            raise ValueError(f"repetitions={options.repetitions} must be at least 1")
+        _check(options)
         run_name = f"profile-{'-'.join(names)}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}".replace(":", ".")
         directory = options.out or Path("runs") / run_name
+        directory.mkdir(parents=True, exist_ok=True)
         if options.sweep is not None:
             _sweep([*names, *flags], options, directory)
         else:
             _profile(names, flags, options, directory)
-    except (ValueError, TypeError, ImportError, FileNotFoundError, MemoryError) as error:
+    except (ValueError, TypeError, ImportError, OSError, MemoryError) as error:
         refuse(error)
+    except JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        refuse(f"memory: {str(error).splitlines()[0]}", code=1)
+
+
+def _check(options: ProfileOptions) -> None:
+    """Refuse numbers that mean nothing, and a trace of many processes."""
+    if options.repetitions < 1:
+        raise ValueError(f"repetitions={options.repetitions} must be at least 1")
+    if options.memory_gib is not None and not 0 < options.memory_gib < math.inf:
+        raise ValueError(f"memory_gib={options.memory_gib} must be positive and finite")
+    if options.trace is not None and options.sweep is not None:
+        raise ValueError("trace: a sweep has one profile a size; trace one of them by itself")
 
 
 def _profile(names: list[str], flags: list[str], options: ProfileOptions, directory: Path) -> None:
@@ -44,7 +74,6 @@ def _profile(names: list[str], flags: list[str], options: ProfileOptions, direct
         trace=options.trace,
     )
     print(report.page(found))
-    directory.mkdir(parents=True, exist_ok=True)
     (directory / "profile.json").write_text(json.dumps(report.record(found), indent=1, allow_nan=False) + "\n")
     pictures.save_roofline(found, directory / "roofline.png")
     written = ["profile.json", "roofline.png"]
@@ -64,6 +93,9 @@ def _algorithm(names: list[str], flags: list[str]) -> tuple[Any, int, int]:
     if names[0] in SOLVERS:
         if len(names) < 2:
             raise ValueError(f"profile {names[0]} needs an environment: `jaxrl profile {names[0]} FrozenLake-v1`")
+        for field in ("tolerance", "max_updates", "float64", "no_float64"):
+            if is_given(field, flags):
+                raise ValueError(f"{field}: a profile times sweeps in float32, however many; leave {field} away")
         return solve.build(names[0], names[1], flags), 1, 0
     if language.is_language(names[0]):
         setup = language.build(names[0], [*names[1:], *flags])
@@ -92,7 +124,6 @@ def _sweep(arguments: list[str], options: ProfileOptions, directory: Path) -> No
     knee = knee_of(points)
     if knee is not None:
         print(f"knee: {field}={knee}, the smallest with 80 % of the highest throughput")
-    directory.mkdir(parents=True, exist_ok=True)
     (directory / "sweep.json").write_text(json.dumps({"field": field, "knee": knee, "points": points}, indent=1) + "\n")
     pictures.save_sweep(points, field, knee, directory / "sweep.png")
     print(f"written: {directory}/ (sweep.json, sweep.png, a directory for each size)")
@@ -104,3 +135,16 @@ def _said(point: dict[str, Any]) -> str:
     found = point["profile"]
     speed, compiled = found["per_second"][1], found["compilation"]["compile_seconds"]
     return f"{speed:,.0f} {found['unit']}/s, {point['bytes'] / 2**20:,.1f} MiB, compiled in {compiled:.1f} s"
+
+
+def parse_known(options_class: Any, arguments: list[str], prog: str) -> tuple[Any, list[str]]:
+    """Options of a class, and the arguments that are none of them; `--help` says how to see the others."""
+    known = {"--" + field.name.replace("_", "-") for field in dataclasses.fields(options_class)}
+    ours, others, taking = [], [], False
+    for argument in arguments:
+        name = argument.partition("=")[0].replace("_", "-")
+        taking = (taking and not argument.startswith("--")) or name in known or name in ("-h", "--help")
+        (ours if taking else others).append(argument)
+    if "-h" in ours or "--help" in ours:
+        print("All flags of `jaxrl train ALGORITHM ENV --help`, or of `jaxrl solve`, and these:\n")
+    return parse_plain(options_class, ours, prog), others

@@ -49,4 +49,5 @@ def acting_stages(
 
 def _environment(env: Any, begin: tuple[Any, Any], keys: jax.Array, action: jax.Array, env_params: Any) -> Any:
     """One step of all of them."""
-    return step(env, env_params, keys, *begin, action)[:2]
+    obs, env_state, transition = step(env, env_params, keys, *begin, action)
+    return (obs, env_state), transition

@@ -1,7 +1,8 @@
 """Text: how completions are drawn and scored, tokenizers, tasks with their verifiers, and the Hugging Face layout."""
 
 from jaxrl.lm import tasks
-from jaxrl.lm.generate import Completions, Decoding, check_context, decode, generate, next_logits, prefill
+from jaxrl.lm.decoding import Completions, Decoding, decode, next_logits, prefill
+from jaxrl.lm.generate import check_context, generate
 from jaxrl.lm.hf import load
 from jaxrl.lm.hf_save import save
 from jaxrl.lm.lora import ATTENTION, LoRA, adapters_adam, only_adapters, without_adapters

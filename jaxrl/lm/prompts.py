@@ -5,7 +5,7 @@ from typing import Any, Protocol
 import flax.struct
 import jax
 
-from jaxrl.lm.generate import Completions
+from jaxrl.lm.decoding import Completions
 from jaxrl.lm.sampling import Sampling
 from jaxrl.lm.tokenizers import Tokenizer
 

@@ -92,7 +92,7 @@ def completed(algorithm: Any, params: Any, group_size: int, key: jax.Array) -> C
 def drawing_stages(algorithm: Any, params: Any, group_size: int, key: jax.Array) -> dict[str, Stage]:
     """Prompts, tokens and verifier, as `completed` makes and judges completions, for the profiler.
 
-    The tokens are as many as its longest completion has.
+    The tokens are as many as its longest completion has, or as are drawn in any case.
     """
     batch_key, prompt_key, ask_key, prefill_key, decode_key = jax.random.split(key, 5)
     batch = completed(algorithm, params, group_size, batch_key)
@@ -101,11 +101,12 @@ def drawing_stages(algorithm: Any, params: Any, group_size: int, key: jax.Array)
     model, plain = lm.without_adapters(algorithm.model, params, algorithm.model.config.dtype)
     prefill = functools.partial(lm.prefill, model, sampling=sampling, group_size=group_size)
     begun = prefill(plain, asked.tokens, asked.start, jax.random.fold_in(prefill_key, 0))
-    decode = functools.partial(lm.decode, model=model, sampling=sampling)
+    decode = functools.partial(_decoded, model=model, sampling=sampling)
+    longest = int(batch.completions.lengths.max()) if sampling.early_exit else sampling.max_new_tokens
     return {
         "prompts": Stage(ask, (algorithm.task, ask_key)),
         "prefill": Stage(prefill, (plain, asked.tokens, asked.start, prefill_key)),
-        "decode": Stage(decode, (begun, plain, decode_key), int(batch.completions.lengths.max()) - 1, carries=True),
+        "decode": Stage(decode, (begun, plain, decode_key), longest - 1, carries=True),
         "verifier": Stage(_verified, (algorithm.task, batch.prompts, batch.completions)),
     }
 
@@ -131,11 +132,15 @@ def learning_stages(
     return {"shuffle": shuffle, "gradient": gradient, "optimizer": optimizer}
 
 
-def _optimize(state: LanguageState, algorithm: Any, gradient: Any) -> LanguageState:
+def _optimize(state: LanguageState, algorithm: Any, gradient: Any) -> tuple[LanguageState, None]:
     """A step along a gradient."""
     transform = ops.clipped_optimizer(algorithm, state.num_updates)
     updates, opt_state = transform.update(gradient, state.opt_state, state.params)
-    return LanguageState(optax.apply_updates(state.params, updates), opt_state, state.num_updates)
+    return LanguageState(optax.apply_updates(state.params, updates), opt_state, state.num_updates), None
+
+
+def _decoded(at: lm.Decoding, params: Any, key: jax.Array, model: Any, sampling: lm.Sampling) -> Any:
+    return lm.decode(at, params, key, model, sampling), None
 
 
 def _asked(task: Any, key: jax.Array, num_prompts: int) -> Any:

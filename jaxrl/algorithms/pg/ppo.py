@@ -217,9 +217,9 @@ def ppo_loss(algorithm: Any, policy: Any, value: jax.Array, minibatch: PPOBatch)
     }
 
 
-def _optimize(carry: StepCarry, algorithm: Any, num_updates: jax.Array, gradient: Any) -> StepCarry:
+def _optimize(carry: StepCarry, algorithm: Any, num_updates: jax.Array, gradient: Any) -> tuple[StepCarry, None]:
     """One gradient step without its gradient."""
-    return bounded_step(algorithm, ops.transform_of(algorithm, num_updates), carry, gradient, jnp.float32(0))
+    return bounded_step(algorithm, ops.transform_of(algorithm, num_updates), carry, gradient, jnp.float32(0)), None
 
 
 def first_carry(state: PolicyState) -> StepCarry:

@@ -41,6 +41,8 @@ class Counts:
     """Read and written by kernels, as if nothing were cached between them."""
     kernels: float = 0.0
     """Kernels run: fusions, products, sorts, copies."""
+    turns: float = 0.0
+    """Turns of loops."""
     transfers: float = 0.0
     """Values moved between host and device from inside the program."""
     unknown_loops: float = 0.0
@@ -81,7 +83,11 @@ def count(module: Module, loops: float | None = None, unknown: float = 1.0) -> C
     def one(computation: Computation, x: Instruction) -> Counts:
         if x.opcode == "while":
             trips = loops if loops is not None else unknown if x.trips is None else x.trips
-            inside = of(x.called["body"]) + of(x.called["condition"]) + Counts(unknown_loops=float(x.trips is None))
+            inside = (
+                of(x.called["body"])
+                + of(x.called["condition"])
+                + Counts(turns=1.0, unknown_loops=float(x.trips is None))
+            )
             return inside.repeated(trips)
         if x.opcode == "conditional":
             return max(map(of, x.branches), key=lambda counts: counts.bytes)
@@ -93,9 +99,9 @@ def count(module: Module, loops: float | None = None, unknown: float = 1.0) -> C
         if x.opcode == "fusion":
             inner = module.computations[x.called["calls"]]
             flops, products = _arithmetic(inner, module)
-            return Counts(flops, products, _fusion_bytes(computation, x, inner), 1.0, host)
+            return Counts(flops, products, _fusion_bytes(computation, x, inner), 1.0, transfers=host)
         flops, products = _flops(computation, x, module)
-        return Counts(flops, products, _bytes(computation, x), 1.0, host)
+        return Counts(flops, products, _bytes(computation, x), 1.0, transfers=host)
 
     return of(module.entry)
 
@@ -108,7 +114,7 @@ def of_a_turn(module: Module) -> Counts:
 
     Source: our own.
     """
-    return count(module, unknown=1.0) - count(module, unknown=0.0) - Counts(unknown_loops=1.0)
+    return count(module, unknown=1.0) - count(module, unknown=0.0) - Counts(turns=1.0, unknown_loops=1.0)
 
 
 def _arithmetic(computation: Computation, module: Module) -> tuple[float, float]:
@@ -166,7 +172,8 @@ def _bytes(computation: Computation, x: Instruction) -> float:
         return 2.0 * operands[1]
     if x.opcode == "scatter":  # of n arrays: n operands, the indices, n updates
         return 2.0 * sum(operands[len(operands) // 2 + 1 :]) + operands[len(operands) // 2]
-    return float(sum(operands) + x.bytes)
+    written = x.arrays[0].bytes if x.opcode == "custom-call" and x.arrays else x.bytes  # behind it: room to work in
+    return float(sum(operands) + written)
 
 
 def _fusion_bytes(computation: Computation, x: Instruction, inner: Computation) -> float:

@@ -12,7 +12,9 @@ import jax.numpy as jnp
 REGION = 0.02
 """Seconds of a measurement at least."""
 COPIES = 16
-"""Of an array, in one program."""
+"""Of an array, and products of one with a vector, in one program."""
+TURNS = 1000
+"""Of the loop that is timed."""
 SIZES = (1024, 2048, 4096, 8192)
 """Of square matrices, growing until a product takes a region."""
 
@@ -31,8 +33,10 @@ class Peaks:
     """Bytes/s of a matrix–vector product, which reads."""
     launch_seconds: float
     """Seconds from the call of a compiled program of one kernel to its end."""
-    iteration_seconds: float
-    """Seconds of an iteration of a loop with one small kernel, inside of a program."""
+    turn_seconds: float
+    """Seconds of a turn of a loop inside of a program, its kernels left out."""
+    kernel_seconds: float
+    """Seconds of one more small kernel in such a turn."""
 
     @property
     def bytes(self) -> float:
@@ -49,12 +53,9 @@ def measure_peaks() -> Peaks:
 
     Source: the axes of Williams et al. (2009), Roofline: an Insightful Visual Performance Model.
     """
-    small = jnp.zeros(8)
-    count = 1000
-
-    @jax.jit
-    def loop(x: jax.Array) -> jax.Array:
-        return jax.lax.fori_loop(0, count, lambda i, x: jnp.sin(x[::-1]) + i, x)
+    small, square = jnp.zeros(8), jnp.eye(8)
+    one, many = (fastest(functools.partial(_small_products, kernels=n), square) / TURNS for n in (1, 17))
+    kernel_seconds = max(0.0, (many - one) / 16)
 
     @jax.jit
     def copies(x: jax.Array) -> jax.Array:  # in place: fresh memory would cost its pages
@@ -63,15 +64,36 @@ def measure_peaks() -> Peaks:
     size, rows = (2**25, 8192) if jax.default_backend() == "cpu" else (2**28, 32_768)  # more than any cache holds
     copied = jnp.zeros(size)
     matrix, vector = jnp.ones((rows, 8192)), jnp.ones(8192)
-    multiply = jax.jit(lambda matrix, vector: jnp.matmul(matrix, vector, precision="highest"))
+
+    @jax.jit
+    def multiply(matrix: jax.Array, vector: jax.Array) -> jax.Array:
+        def again(_: Any, vector: jax.Array) -> jax.Array:
+            return jnp.matmul(matrix, vector, precision="highest")[: len(vector)] / len(vector)
+
+        return jax.lax.fori_loop(0, COPIES, again, vector)
+
     return Peaks(
         product_flops=_product(jnp.float32),
         low_product_flops=_product(jnp.bfloat16),
         copy_bytes=2 * COPIES * copied.nbytes / fastest(copies, copied),
-        product_bytes=matrix.nbytes / fastest(multiply, matrix, vector),
+        product_bytes=COPIES * matrix.nbytes / fastest(multiply, matrix, vector),
         launch_seconds=fastest(jax.jit(lambda x: x + 1), small),
-        iteration_seconds=fastest(loop, small) / count,
+        turn_seconds=max(0.0, one - kernel_seconds),
+        kernel_seconds=kernel_seconds,
     )
+
+
+@functools.partial(jax.jit, static_argnames="kernels")
+def _small_products(x: jax.Array, kernels: int) -> jax.Array:
+    """A loop whose turns are so many kernels, each of which waits for the one before."""
+
+    def turn(index: jax.Array, y: jax.Array) -> jax.Array:
+        del index
+        for _ in range(kernels):
+            y = jnp.matmul(y, x, precision="highest")
+        return y
+
+    return jax.lax.fori_loop(0, TURNS, turn, x)
 
 
 def fastest(function: Callable[..., Any], *arguments: Any, regions: int = 3) -> float:

@@ -102,8 +102,9 @@ def save_sweep(points: list[dict[str, Any]], field: str, knee: int | None, path:
                 axes.axvline(point["size"], color="C3", linestyle=":", label=point["failure"])
         if knee is not None:
             axes.axvline(knee, color="black", linestyle="--", linewidth=1, label=f"knee: {knee:,}")
-    rows[0].set_yscale("log")
-    rows[1].set_yscale("log")
+    if measured:
+        rows[0].set_yscale("log")
+        rows[1].set_yscale("log")
     handles = dict(zip(*reversed(rows[0].get_legend_handles_labels()), strict=True))
     if handles:
         rows[0].legend(handles.values(), handles.keys(), fontsize=8)

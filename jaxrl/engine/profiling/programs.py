@@ -81,18 +81,20 @@ def described(executable: Any, seconds: dict[str, float]) -> Compilation:
     )
 
 
-def check_memory(executable: Any, limit: int | None) -> None:
+def check_memory(executable: Any, algorithm: Any, limit: int | None) -> None:
     """Refuse a program that needs more memory than there is, before it runs.
 
     Args:
       executable: from `compiled`.
+      algorithm: what it runs, whose arrays are on the device already.
       limit: bytes; None: what is free.
 
     Raises:
       MemoryError: with both.
     """
+    there = sum(x.nbytes for x in jax.tree.leaves(algorithm) if isinstance(x, jax.Array))
     limit = free_bytes() if limit is None else limit
-    needed = needed_bytes(executable)
+    needed = needed_bytes(executable) - there
     if limit is not None and needed > limit:
         raise MemoryError(
             f"memory: the program needs {needed / 2**30:.2f} GiB and {limit / 2**30:.2f} are free; make it smaller"

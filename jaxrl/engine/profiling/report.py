@@ -17,13 +17,13 @@ def limits(counts: Counts, peaks: Peaks) -> dict[str, float]:
       peaks: of the device it runs on.
 
     Returns:
-      Of `FLOPs` at the speed of the largest matrix product, `bytes` at that of a copy, and `kernels` at one iteration
-      of a loop each.
+      Of `FLOPs` at the speed of the fastest matrix product, `bytes` at that of a copy or a product that reads, and
+      `launches` of kernels and of turns of loops.
     """
     return {
         "FLOPs": counts.flops / peaks.product_flops,
         "bytes": counts.bytes / peaks.bytes,
-        "kernels": counts.kernels * peaks.iteration_seconds,
+        "launches": counts.kernels * peaks.kernel_seconds + counts.turns * peaks.turn_seconds,
     }
 
 
@@ -84,7 +84,7 @@ def _peak_line(peaks: Peaks) -> str:
         f"this device at most: {_number(peaks.product_flops)}FLOP/s in float32 products, "
         f"{_number(peaks.low_product_flops)}FLOP/s in bfloat16 ones, {_number(peaks.copy_bytes)}B/s copied, "
         f"{_number(peaks.product_bytes)}B/s read by a matrix–vector product, {_time(peaks.launch_seconds)} a call, "
-        f"{_time(peaks.iteration_seconds)} a kernel in a loop"
+        f"{_time(peaks.turn_seconds)} a turn of a loop, {_time(peaks.kernel_seconds)} a kernel in it"
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxrl.types import Stage
+from jaxrl.types import Stage, Transition, steps_per_update
 
 
 @functools.partial(jax.jit, static_argnames="nested")
@@ -27,39 +27,48 @@ def repeat(stage: Stage, updates: jax.Array, nested: bool) -> Any:
     """
 
     def turn(index: jax.Array, last: Any) -> Any:
-        arguments = (last, *stage.arguments[1:]) if stage.carries else stage.arguments
+        arguments = (last[0], *stage.arguments[1:]) if stage.carries else stage.arguments
         arguments, _ = jax.lax.optimization_barrier((arguments, index))
         return stage.function(*arguments)
 
     def update(_: jax.Array, last: Any) -> Any:
         return jax.lax.fori_loop(0, stage.times, turn, last)
 
-    first = stage.arguments[0]
-    if not stage.carries:
-        shapes = jax.eval_shape(lambda: stage.function(*stage.arguments))
-        first = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    shapes = jax.eval_shape(lambda: stage.function(*stage.arguments))
+    first = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    if stage.carries:
+        first = (stage.arguments[0], first[1])
     if nested and stage.times > 1:
         return jax.lax.fori_loop(0, updates, update, first)
     return jax.lax.fori_loop(0, updates * stage.times, turn, first)
 
 
 def stages_of(algorithm: Any, state: Any, key: jax.Array) -> dict[str, Stage]:
-    """The stages that an algorithm names; else its two halves, if it has them; else none."""
+    """The stages that an algorithm names; else its two halves, if it has them; else none.
+
+    An update runs the halves as often as their transitions go into its environment steps.
+    """
     if hasattr(algorithm, "stages"):
-        return algorithm.stages(state, key)
+        return {name: stage for name, stage in algorithm.stages(state, key).items() if stage.times}
     if not (hasattr(algorithm, "rollout") and hasattr(algorithm, "learn")):
         return {}
     first_key, rollout_key, learn_key = jax.random.split(key, 3)
     state, batch = jax.jit(type(algorithm).rollout)(algorithm, state, first_key)
+    found = [x for x in jax.tree.leaves(batch, is_leaf=_is_transition) if _is_transition(x)]
+    times = steps_per_update(algorithm) // found[0].reward.size if found else 1
     return {
-        "rollout": Stage(_rollout, (state, algorithm, rollout_key), carries=True),
-        "learn": Stage(_learn, (state, algorithm, batch, learn_key), carries=True),
+        "rollout": Stage(_rollout, (state, algorithm, rollout_key), times, carries=True),
+        "learn": Stage(_learn, (state, algorithm, batch, learn_key), times, carries=True),
     }
 
 
+def _is_transition(x: Any) -> bool:
+    return isinstance(x, Transition)
+
+
 def _rollout(state: Any, algorithm: Any, key: jax.Array) -> Any:
-    return algorithm.rollout(state, key)[0]
+    return algorithm.rollout(state, key)
 
 
 def _learn(state: Any, algorithm: Any, batch: Any, key: jax.Array) -> Any:
-    return algorithm.learn(state, batch, key)[0]
+    return algorithm.learn(state, batch, key)

@@ -12,8 +12,9 @@ NEEDS = re.compile(r"needs ([0-9.]+) GiB")
 OUT_OF_MEMORY = re.compile(r"RESOURCE_EXHAUSTED|out of memory|bad_alloc|MemoryError|Cannot allocate", re.IGNORECASE)
 CHILD = """
 import sys
+import jax
 limit = int(sys.argv[1])
-if limit > 0:
+if limit > 0 and jax.default_backend() == "cpu":
     import resource
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))  # private memory, what is read from files left out
 from jaxrl.cli import main
@@ -69,9 +70,10 @@ def sweep(
       `failure`: why there is none. Memory that does not suffice is a failure, not an end.
 
     Raises:
-      ValueError: for what no size would change: the first child's refusal.
+      ValueError: for what no size changes: a sentence with which the first two refuse, or the only one.
     """
-    for index, size in enumerate(sizes):
+    sizes, failures = list(sizes), []
+    for size in sizes:
         out = directory / f"{field}-{size}"
         flags = [f"--{field}", str(size), "--out", str(out)]
         command = [sys.executable, "-c", CHILD, str(limit or -1), "profile", *arguments, *flags]
@@ -82,8 +84,9 @@ def sweep(
             point["bytes"] = _needed(point["profile"]["compilation"])
         else:
             point |= _failure(done)
-            if not index and point["failure"].startswith("jaxrl: "):
-                raise ValueError(point["failure"].removeprefix("jaxrl: "))
+            failures.append(point["failure"].removeprefix("jaxrl: "))
+            if failures[-1] != point["failure"] and failures in ([failures[-1]] * 2, failures[-1:] * len(sizes)):
+                raise ValueError(failures[-1])
         yield point
 
 

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrl.lm.generate import Completions
+from jaxrl.lm.decoding import Completions
 from jaxrl.lm.prompts import Prompts, Text
 from jaxrl.lm.sampling import Sampling
 from jaxrl.lm.splits import of_split

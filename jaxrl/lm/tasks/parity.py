@@ -4,7 +4,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from jaxrl.lm.generate import Completions
+from jaxrl.lm.decoding import Completions
 from jaxrl.lm.prompts import Prompts, Text
 from jaxrl.lm.sampling import Sampling
 from jaxrl.lm.splits import of_split

@@ -1,0 +1,134 @@
+"""Timing: the program of `fit` as a whole, and its stages, in turn."""
+
+import dataclasses
+import functools
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrl.engine.check import asks_for_rewards
+from jaxrl.engine.profiling.counts import Counts, of_a_turn
+from jaxrl.engine.profiling.programs import check_memory, compiled, counted
+from jaxrl.engine.profiling.stages import repeat, stages_of
+from jaxrl.engine.programs import initialize, split_keys, updates
+from jaxrl.types import steps_per_update
+
+LONGEST = 1024
+"""Updates of a timed call at most, of all seeds together."""
+_COMPILED = "/jax/core/compile/backend_compile_duration"
+
+
+@dataclasses.dataclass
+class Whole:
+    """The program of `fit`, which owns its state."""
+
+    algorithm: Any
+    key: jax.Array
+    alive: jax.Array
+    state: Any
+    program: Any
+    init_seconds: float
+    seconds: dict[str, float]
+    metrics: Any = None
+    made: int = 0
+    turns: int = 1
+
+    @classmethod
+    def begin(cls, algorithm: Any, key: jax.Array, memory_limit: int | None) -> "Whole":
+        """Compile, initialize, and run once."""
+        init_key, run_key = split_keys(key)
+        alive, batched = jnp.ones(key.shape, bool), key.ndim > 0
+        shapes, _ = jax.eval_shape(functools.partial(initialize, batched=batched), algorithm, init_key)
+        arguments = (algorithm, shapes, run_key, jnp.int32(0), alive, jnp.int32(1))
+        program, seconds = compiled(updates, *arguments, longest=longest_of(key))
+        check_memory(program, algorithm, memory_limit)
+        start = time.perf_counter()
+        state, _ = jax.block_until_ready(initialize(algorithm, init_key, batched=batched))
+        init_seconds = time.perf_counter() - start
+        whole = cls(algorithm, run_key, alive, state, program, init_seconds, seconds)
+        seconds["first_run_seconds"] = whole.run(1)
+        return whole
+
+    def run(self, turns: int) -> float:
+        """Seconds of so many updates, which go on from the last ones."""
+        numbers = (jnp.int32(self.made), self.alive, jnp.int32(turns))
+        start = time.perf_counter()
+        result = self.program(self.algorithm, self.state, self.key, *numbers)
+        self.state, self.metrics, _ = jax.block_until_ready(result)
+        self.made, self.turns = self.made + turns, turns
+        return time.perf_counter() - start
+
+
+def timed_stages(algorithm: Any, state: Any, key: jax.Array) -> dict[str, tuple[Callable[[int], float], Counts]]:
+    """For each stage what times its turns of so many updates, and what it does in one."""
+    found, nested = {}, jax.default_backend() != "cpu"
+    for name, stage in stages_of(algorithm, state, key).items():
+        with jax.debug_key_reuse(False):  # every turn has the same keys, which is no mistake here
+            program, _ = compiled(repeat, stage, jnp.int32(1), nested=nested)
+        counts = counted(program.as_text(), of_a_turn).repeated(1 if nested else stage.times)
+
+        def run(turns: int, program: Any = program, stage: Any = stage) -> float:
+            start = time.perf_counter()
+            jax.block_until_ready(program(stage, jnp.int32(turns)))
+            return time.perf_counter() - start
+
+        found[name] = (run, counts)
+    return found
+
+
+def in_turn(
+    whole: Whole, stages: dict[str, tuple[Callable[[int], float], Counts]], repetitions: int, region: float
+) -> tuple[list[float], dict[str, list[float]], int]:
+    """Seconds of an update and of each stage, and programs compiled meanwhile."""
+    runs = {"": whole.run} | {name: run for name, (run, _) in stages.items()}
+    turns, seconds = {}, {name: [] for name in runs}
+    for name, run in runs.items():
+        run(1)
+        most = 2**20 if name else longest_of(whole.key)
+        turns[name] = max(1, min(math.ceil(region / run(1)), most))
+        run(turns[name])
+    compiled_before = _compilations()
+    for _ in range(repetitions):
+        for name, run in runs.items():
+            seconds[name].append(run(turns[name]) / turns[name])
+    return seconds.pop(""), seconds, _compilations() - compiled_before
+
+
+def longest_of(key: jax.Array) -> int:
+    """Updates of a timed call at most, for the keys of a run: metrics of all seeds stay small."""
+    return max(16, LONGEST // max(1, key.size))
+
+
+def units_of(algorithm: Any, whole: Whole) -> tuple[str, int, float | None]:
+    """What an update is counted in, how many of them a seed's has, and tokens of all seeds in the last ones timed."""
+    units, metrics = steps_per_update(algorithm), whole.metrics
+    seeds = max(1, whole.key.size)
+
+    def mean(name: str) -> float:
+        return float(np.asarray(metrics[name])[..., : whole.turns].mean())
+
+    if asks_for_rewards(algorithm):
+        return "completions", units, seeds * units * mean("length") if "length" in metrics else None
+    if hasattr(algorithm, "task"):
+        return "texts", units, seeds * mean("tokens") if "tokens" in metrics else None
+    if hasattr(algorithm, "mdp"):
+        return "sweeps", units, None
+    return ("steps" if hasattr(algorithm, "env") else "updates"), units, None
+
+
+_seen: list[float] = []
+
+
+def _compilations() -> int:
+    """Programs that this process has compiled since the first call."""
+    if not _seen:
+        _seen.append(0.0)
+        jax.monitoring.register_event_duration_secs_listener(
+            lambda event, duration_secs, **_: _seen.append(duration_secs) if event == _COMPILED else None
+        )
+    return len(_seen) - 1
