@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> None:
     if name == "--compare":
         from benchmarks import compare
 
-        compare.main(arguments[1:])
+        compare.show(arguments[1:])
         return
     if name not in BENCHMARKS:
         raise SystemExit(f"unknown benchmark {name!r}; there are: {', '.join(BENCHMARKS)}")

@@ -80,7 +80,7 @@ def _circumstances(before: Result, after: Result) -> list[str]:
     return said
 
 
-def main(arguments: list[str]) -> None:
+def show(arguments: list[str]) -> None:
     """Print the comparison of two files.
 
     Raises:
