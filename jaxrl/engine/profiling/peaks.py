@@ -59,7 +59,7 @@ def measure_peaks() -> Peaks:
     small = jnp.zeros(8)
     loops = [_small_kernels.lower(small, kernels=n).compile() for n in (1, 17)]
     one, many = (fastest(loop, small) / TURNS for loop in loops)
-    kernels = [counted(loop.as_text(), count).kernels / TURNS for loop in loops]
+    kernels = [counted(loop.as_text() or "", count).kernels / TURNS for loop in loops]
     kernel_seconds = max(0.0, (many - one) / max(1.0, kernels[1] - kernels[0]))
 
     @jax.jit
