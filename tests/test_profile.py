@@ -78,6 +78,8 @@ def test_slices_of_a_large_array_cost_their_size():
 
     table, index = jnp.ones((100_000, 8)), jnp.arange(16)
     assert counted(rows, table, index).bytes < 20 * 16 * 8 * 4  # the table has 3.2 MB
+    scattered = counted(lambda table: table.at[jnp.arange(16)].add(1.0), table)
+    assert scattered.flops < 100 * 16 * 8  # the table has 800,000 numbers
     # Of each turn the row only; the first copy of the table, which nobody donated, counts once.
     assert counted(written, table, jnp.ones((1, 8))).bytes < 2 * table.nbytes + 100 * 20 * 8 * 4
 

@@ -132,7 +132,10 @@ def _flops(computation: Computation, x: Instruction, module: Module) -> tuple[fl
         return product, product
     if x.opcode in ("fusion", "call"):
         return _arithmetic(module.computations[x.called.get("calls") or x.called["to_apply"]], module)
-    if x.opcode in ("reduce", "reduce-window", "scatter", "sort", "select-and-scatter"):
+    if x.opcode == "scatter":  # of n arrays: n operands, the indices, n updates
+        updates = [_operand(computation, name) for name in x.operands[len(x.operands) // 2 + 1 :]]
+        return float(sum(update.size for update in updates if update is not None)), 0.0
+    if x.opcode in ("reduce", "reduce-window", "sort", "select-and-scatter"):
         read = [_operand(computation, name) for name in x.operands]
         return float(max((operand.size for operand in read if operand is not None), default=0)), 0.0
     return float(x.size), 0.0
