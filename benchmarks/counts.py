@@ -55,16 +55,11 @@ def _instructions() -> str:
 def counted(algorithm: Any) -> dict[str, float]:
     """Of one update, per environment step or other unit."""
     import jax
-    import jax.numpy as jnp
 
-    from jaxrl.engine.profiling.programs import compiled, described
-    from jaxrl.engine.programs import initialize, updates
+    from jaxrl.engine.profiling.programs import compiled_updates, described
     from jaxrl.types import steps_per_update
 
-    run_key = jax.random.key(0)
-    shapes, _ = jax.eval_shape(lambda algorithm, key: initialize(algorithm, key, batched=False), algorithm, run_key)
-    arguments = (algorithm, shapes, run_key, jnp.int32(0), jnp.ones((), bool), jnp.int32(1))
-    program, seconds = compiled(updates, *arguments, longest=16)
+    program, seconds = compiled_updates(algorithm, jax.random.split(jax.random.key(0)), longest=16)
     found, units = described(program, seconds | {"first_run_seconds": 0.0}), steps_per_update(algorithm)
     return {
         "flops": found.counts.flops / units,

@@ -25,7 +25,7 @@ def cells_result(kind: str, names: tuple[str, ...], directory: pathlib.Path) -> 
     return Result(
         name=f"suite_{kind}",
         command=f"python -m benchmarks --{kind}",
-        configuration={name: throughput.WHAT[name] for name in names} | {"repetitions": REPETITIONS[kind]},
+        configuration={name: throughput.CELLS[name].what for name in names} | {"repetitions": REPETITIONS[kind]},
         sides=sides,
         **machine.provenance(),
     )

@@ -5,7 +5,6 @@ and bytes, and limits measured in the same process.
 """
 
 import dataclasses
-import functools
 import pathlib
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +21,8 @@ from benchmarks.turns import measure_each, say
 class Cell:
     """What is profiled."""
 
+    what: str
+    """In words, for tables."""
     build: Callable[[], Any]
     num_seeds: int = 1
     accelerator: bool = False
@@ -74,46 +75,50 @@ def _half_billion() -> Any:
 
 PUREJAXRL = {"num_envs": 4, "num_steps": 128, "num_epochs": 4, "num_minibatches": 4, "learning_rate": 2.5e-4}
 CELLS: dict[str, Cell] = {
-    "ppo-64": Cell(functools.partial(_learner, "PPO", "CartPole-v1", num_envs=64)),
-    "ppo-2048": Cell(functools.partial(_learner, "PPO", "CartPole-v1", num_envs=2048)),
+    "ppo-64": Cell("PPO, CartPole-v1, 64 environments", lambda: _learner("PPO", "CartPole-v1", num_envs=64)),
+    "ppo-2048": Cell("PPO, CartPole-v1, 2048 environments", lambda: _learner("PPO", "CartPole-v1", num_envs=2048)),
     "ppo-65536": Cell(
-        functools.partial(_learner, "PPO", "CartPole-v1", num_envs=65536, num_steps=32), accelerator=True
+        "PPO, CartPole-v1, 65,536 environments",
+        lambda: _learner("PPO", "CartPole-v1", num_envs=65536, num_steps=32),
+        accelerator=True,
     ),
-    "ppo-seeds": Cell(functools.partial(_learner, "PPO", "CartPole-v1", **PUREJAXRL), num_seeds=2048),
-    "ppo-breakout": Cell(functools.partial(_learner, "PPO", "Breakout-MinAtar", num_envs=64)),
+    "ppo-seeds": Cell(
+        "PPO, CartPole-v1, 2048 seeds of 4 environments",
+        lambda: _learner("PPO", "CartPole-v1", **PUREJAXRL),
+        num_seeds=2048,
+    ),
+    "ppo-breakout": Cell(
+        "PPO, Breakout-MinAtar, 64 environments", lambda: _learner("PPO", "Breakout-MinAtar", num_envs=64)
+    ),
     "ppo-breakout-2048": Cell(
-        functools.partial(_learner, "PPO", "Breakout-MinAtar", num_envs=2048, num_minibatches=32), accelerator=True
+        "PPO, Breakout-MinAtar, 2048 environments",
+        lambda: _learner("PPO", "Breakout-MinAtar", num_envs=2048, num_minibatches=32),
+        accelerator=True,
     ),
-    "dqn": Cell(functools.partial(_learner, "DQN", "CartPole-v1", capacity=1_000_000)),
-    "dqn-seeds": Cell(functools.partial(_learner, "DQN", "CartPole-v1"), num_seeds=256, accelerator=True),
-    "dqn-breakout": Cell(functools.partial(_learner, "DQN", "Breakout-MinAtar", num_envs=128, capacity=100_000)),
-    "sac": Cell(functools.partial(_learner, "SAC", "Pendulum-v1")),
-    "dense": Cell(functools.partial(_dense, 4000)),
-    "dense-8192": Cell(functools.partial(_dense, 8192), accelerator=True),
-    "fanout": Cell(functools.partial(_fanout, 1_000_000)),
-    "pretraining": Cell(functools.partial(_parity, "Pretraining", num_texts=64)),
-    "grpo": Cell(functools.partial(_parity, "GRPO", num_prompts=64, group_size=8, learning_rate=1e-9)),
-    "grpo-0.5b": Cell(_half_billion, accelerator=True),
-}
-
-
-WHAT = {
-    "ppo-64": "PPO, CartPole-v1, 64 environments",
-    "ppo-2048": "PPO, CartPole-v1, 2048 environments",
-    "ppo-65536": "PPO, CartPole-v1, 65,536 environments",
-    "ppo-seeds": "PPO, CartPole-v1, 2048 seeds of 4 environments",
-    "ppo-breakout": "PPO, Breakout-MinAtar, 64 environments",
-    "ppo-breakout-2048": "PPO, Breakout-MinAtar, 2048 environments",
-    "dqn": "DQN, CartPole-v1, 10 environments, replay of 10⁶",
-    "dqn-seeds": "DQN, CartPole-v1, 256 seeds",
-    "dqn-breakout": "DQN, Breakout-MinAtar, 128 environments",
-    "sac": "SAC, Pendulum-v1",
-    "dense": "value iteration, dense, 4000 states, 8 actions",
-    "dense-8192": "value iteration, dense, 8192 states, 8 actions",
-    "fanout": "value iteration, 10⁶ states, 4 actions, 3 successors",
-    "pretraining": "pretraining, parity of 16 bits, 64 texts",
-    "grpo": "GRPO, parity of 16 bits, 512 completions",
-    "grpo-0.5b": "GRPO, 0.5 billion parameters, 8 completions of 64 tokens",
+    "dqn": Cell(
+        "DQN, CartPole-v1, 10 environments, replay of 10⁶",
+        lambda: _learner("DQN", "CartPole-v1", capacity=1_000_000),
+    ),
+    "dqn-seeds": Cell(
+        "DQN, CartPole-v1, 256 seeds",
+        lambda: _learner("DQN", "CartPole-v1"),
+        num_seeds=256,
+        accelerator=True,
+    ),
+    "dqn-breakout": Cell(
+        "DQN, Breakout-MinAtar, 128 environments",
+        lambda: _learner("DQN", "Breakout-MinAtar", num_envs=128, capacity=100_000),
+    ),
+    "sac": Cell("SAC, Pendulum-v1", lambda: _learner("SAC", "Pendulum-v1")),
+    "dense": Cell("value iteration, dense, 4000 states, 8 actions", lambda: _dense(4000)),
+    "dense-8192": Cell("value iteration, dense, 8192 states, 8 actions", lambda: _dense(8192), accelerator=True),
+    "fanout": Cell("value iteration, 10⁶ states, 4 actions, 3 successors", lambda: _fanout(1_000_000)),
+    "pretraining": Cell("pretraining, parity of 16 bits, 64 texts", lambda: _parity("Pretraining", num_texts=64)),
+    "grpo": Cell(
+        "GRPO, parity of 16 bits, 512 completions",
+        lambda: _parity("GRPO", num_prompts=64, group_size=8, learning_rate=1e-9),
+    ),
+    "grpo-0.5b": Cell("GRPO, 0.5 billion parameters, 8 completions of 64 tokens", _half_billion, accelerator=True),
 }
 
 
@@ -144,7 +149,7 @@ def measure(name: str, options: Options) -> Result:
     return Result(
         name=f"throughput_{jax.default_backend()}_{name}",
         command=results.command_line("benchmarks.throughput", command, omit=("results", "seconds")),
-        configuration={"unit": profile.unit, "seeds": cell.num_seeds, "what": WHAT[name]},
+        configuration={"unit": profile.unit, "seeds": cell.num_seeds, "what": cell.what},
         sides={"jaxrl": Side(machine.versions(), machine.variables(), {}, _numbers(profile))},
         **machine.provenance(),
     )

@@ -6,7 +6,7 @@ import statistics
 from benchmarks import results
 from benchmarks.rendering import device_lines, render, spread, with_notes
 from benchmarks.results import Result
-from benchmarks.throughput import CELLS, WHAT
+from benchmarks.throughput import CELLS
 
 PLATFORMS = ("cpu", "gpu", "tpu")
 
@@ -23,7 +23,7 @@ def throughput_table(directory: pathlib.Path) -> str:
                 rows.append(throughput_row(result))
             elif platform == "gpu" or (platform == "cpu" and not cell.accelerator):
                 command = f"`python -m benchmarks.throughput --cells {name}`"
-                rows.append([WHAT[name], platform, "not measured", *["–"] * 4, command])
+                rows.append([cell.what, platform, "not measured", *["–"] * 4, command])
     note = (
         "Median [quartiles]; compilation is tracing, lowering, compiling one program. Peaks are of the same process: "
         "the fastest float32 matrix product, and the faster of a copy and a matrix–vector product. FLOPs and bytes are "
@@ -42,7 +42,7 @@ def throughput_row(result: Result) -> list[str]:
     stages = [statistics.median(values) for name, values in numbers.items() if name.startswith("stage ")]
     tokens = numbers.get("tokens_per_second")
     return [
-        WHAT[result.name.split("_", 2)[2]],
+        CELLS[result.name.split("_", 2)[2]].what,
         result.device.kind if result.device.platform != "cpu" else f"{result.device.cores} cores",
         f"{spread(numbers['units_per_second'], ',.0f')} {unit}"
         + (f", {statistics.median(tokens):,.0f} tokens" if tokens else ""),

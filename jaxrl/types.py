@@ -110,8 +110,8 @@ class Stage:
     """What an update gives it; large arrays belong here, not into the function."""
     times: int = flax.struct.field(pytree_node=False, default=1)
     """How often an update does this."""
-    carries: bool = flax.struct.field(pytree_node=False, default=False)
-    """Whether it gives a pair, the first of which is its first argument the next time, updated in place."""
+    carry: int | None = flax.struct.field(pytree_node=False, default=None)
+    """Which argument it gives anew, alone or as the first of a pair, and gets the next time; None: none."""
 
 
 @flax.struct.dataclass

@@ -111,22 +111,14 @@ def acting_stages(algorithm: Any, state: Any, key: jax.Array) -> dict[str, Stage
     _, batch = rollout(algorithm, state, rollout_key)
     begin, times = (memory.obs, memory.env_state), algorithm.train_every
     acting = envs.acting_stages(algorithm, state, begin, act_key, times, turns)
-    return acting | {"remember": Stage(_remember, (memory, batch), turns, carries=True)}
+    return acting | {"remember": Stage(remember, (memory, batch), turns, carry=0)}
 
 
 def stages(algorithm: Any, state: Any, key: jax.Array) -> dict[str, Stage]:
     """Acting, remembering, and learning from the replay, for the profiler. The key is consumed."""
     rollout_key, act_key, learn_key = jax.random.split(key, 3)
     _, batch = rollout(algorithm, state, rollout_key)
-    learn = Stage(_learn, (state, algorithm, batch, learn_key), algorithm.num_steps, carries=True)
+    learn = Stage(type(algorithm).learn, (algorithm, state, batch, learn_key), algorithm.num_steps, carry=1)
     acting = acting_stages(algorithm, state, act_key)
     del acting["remember"]  # `learn` does
     return acting | {"remember and learn": learn}
-
-
-def _learn(state: Any, algorithm: Any, batch: Transition, key: jax.Array) -> Any:
-    return algorithm.learn(state, batch, key)
-
-
-def _remember(memory: Memory, batch: Transition) -> tuple[Memory, None]:
-    return remember(memory, batch), None

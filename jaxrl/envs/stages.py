@@ -42,7 +42,7 @@ def acting_stages(
     times, numbers = num_steps * rollouts, functools.partial(jax.random.split, num=(num_steps, num_envs + 1))
     return {
         "random numbers": Stage(numbers, (numbers_key,), rollouts),
-        "environment": Stage(functools.partial(_environment, algorithm.env), stepped, times, carries=True),
+        "environment": Stage(functools.partial(_environment, algorithm.env), stepped, times, carry=0),
         "policy": Stage(type(algorithm).explore, (algorithm, state, begin[0], policy_key), times),
     }
 

@@ -110,14 +110,7 @@ def prefill(
       A `Decoding` with one token of each completion.
 
     Example:
-      >>> from jaxrl import networks
-      >>> model = networks.Transformer(networks.TransformerConfig(10, 16, num_layers=1, num_heads=2))
-      >>> prompts, start = jnp.ones((3, 4), jnp.int32), jnp.zeros(3, jnp.int32)
-      >>> params, sampling = model.init(jax.random.key(0), prompts), Sampling(5, (9,))
-      >>> at = prefill(model, params, prompts, start, jax.random.key(1), sampling, group_size=2)
-      >>> at = decode(at, params, jax.random.key(1), model, sampling)
-      >>> int(at.index), at.drawn.tokens.shape
-      (2, (6, 5))
+      As `decode`.
 
     Source: our own arrangement.
     """

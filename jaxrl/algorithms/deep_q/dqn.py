@@ -219,26 +219,17 @@ class DQN:
 
     def stages(self, state: DQNState, key: jax.Array) -> dict[str, Stage]:
         """What the profiler times one by one. The key is consumed."""
-        act_key, draw_key, sample_key, prioritize_key, *noise = jax.random.split(key, 7)
-        _, importance, experience = self.draw(state.memory.replay, draw_key)
+        act_key, draw_key, sample_key, *noise = jax.random.split(key, 6)
+        replay, marked = state.memory.replay, self.num_steps if self.prioritized else 0
+        row, importance, experience = self.draw(replay, draw_key)
         slope = jax.tree.map(jnp.zeros_like, state.params)
         light = dataclasses.replace(state, memory=None)  # it has no part in a step
-        row, replay = buffers.sample_rows(state.memory.replay, prioritize_key, self.batch_size), state.memory.replay
-        marked = Stage(_marked, (replay, row, importance), self.num_steps if self.prioritized else 0, carries=True)
         return replaying.acting_stages(self, state, act_key) | {
-            "sample": Stage(DQN.draw, (self, state.memory.replay, sample_key), self.num_steps),
+            "sample": Stage(DQN.draw, (self, replay, sample_key), self.num_steps),
             "gradient": Stage(DQN.gradient, (self, state, experience, importance, noise), self.num_steps),
-            "prioritize": marked,
-            "optimizer": Stage(_optimize, (light, self, slope), self.num_steps, carries=True),
+            "prioritize": Stage(buffers.prioritize, (replay, row, importance), marked, carry=0),
+            "optimizer": Stage(_descend, (light, self, slope), self.num_steps, carry=0),
         }
-
-
-def _marked(replay: buffers.Replay, row: jax.Array, priority: jax.Array) -> tuple[buffers.Replay, None]:
-    return buffers.prioritize(replay, row, priority), None
-
-
-def _optimize(state: DQNState, algorithm: DQN, gradient: Any) -> tuple[DQNState, None]:
-    return _descend(state, algorithm, gradient), None
 
 
 def _descend(state: DQNState, algorithm: DQN, gradient: Any) -> DQNState:

@@ -72,10 +72,15 @@ def step(
     algorithm: Any, state: LanguageState, loss: Callable[[Any], tuple[jax.Array, Metrics]]
 ) -> tuple[LanguageState, Metrics]:
     """One gradient step."""
-    transform = ops.clipped_optimizer(algorithm, state.num_updates)
     gradient, metrics = jax.grad(loss, has_aux=True)(state.params)
+    return _moved(state, algorithm, gradient), metrics
+
+
+def _moved(state: LanguageState, algorithm: Any, gradient: Any) -> LanguageState:
+    """The state after a step of the optimizer along a gradient."""
+    transform = ops.clipped_optimizer(algorithm, state.num_updates)
     updates, opt_state = transform.update(gradient, state.opt_state, state.params)
-    return LanguageState(optax.apply_updates(state.params, updates), opt_state, state.num_updates + 1), metrics
+    return LanguageState(optax.apply_updates(state.params, updates), opt_state, state.num_updates + 1)
 
 
 def completed(algorithm: Any, params: Any, group_size: int, key: jax.Array) -> CompletionBatch:
@@ -101,12 +106,12 @@ def drawing_stages(algorithm: Any, params: Any, group_size: int, key: jax.Array)
     model, plain = lm.without_adapters(algorithm.model, params, algorithm.model.config.dtype)
     prefill = functools.partial(lm.prefill, model, sampling=sampling, group_size=group_size)
     begun = prefill(plain, asked.tokens, asked.start, jax.random.fold_in(prefill_key, 0))
-    decode = functools.partial(_decoded, model=model, sampling=sampling)
+    decode = functools.partial(lm.decode, model=model, sampling=sampling)
     longest = int(batch.completions.lengths.max()) if sampling.early_exit else sampling.max_new_tokens
     return {
         "prompts": Stage(ask, (algorithm.task, ask_key)),
         "prefill": Stage(prefill, (plain, asked.tokens, asked.start, prefill_key)),
-        "decode": Stage(decode, (begun, plain, decode_key), longest - 1, carries=True),
+        "decode": Stage(decode, (begun, plain, decode_key), longest - 1, carry=0),
         "verifier": Stage(_verified, (algorithm.task, batch.prompts, batch.completions)),
     }
 
@@ -127,20 +132,9 @@ def learning_stages(
     num_gradients = algorithm.num_epochs * algorithm.num_minibatches
     gradient = Stage(jax.grad(loss, argnums=1, has_aux=True), (algorithm, state.params, minibatch), num_gradients)
     slope = jax.tree.map(jnp.zeros_like, state.params)
-    optimizer = Stage(_optimize, (state, algorithm, slope), num_gradients, carries=True)
+    optimizer = Stage(_moved, (state, algorithm, slope), num_gradients, carry=0)
     shuffle = Stage(ops.shuffled, (data, key), algorithm.num_epochs)
     return {"shuffle": shuffle, "gradient": gradient, "optimizer": optimizer}
-
-
-def _optimize(state: LanguageState, algorithm: Any, gradient: Any) -> tuple[LanguageState, None]:
-    """A step along a gradient."""
-    transform = ops.clipped_optimizer(algorithm, state.num_updates)
-    updates, opt_state = transform.update(gradient, state.opt_state, state.params)
-    return LanguageState(optax.apply_updates(state.params, updates), opt_state, state.num_updates), None
-
-
-def _decoded(at: lm.Decoding, params: Any, key: jax.Array, model: Any, sampling: lm.Sampling) -> Any:
-    return lm.decode(at, params, key, model, sampling), None
 
 
 def _asked(task: Any, key: jax.Array, num_prompts: int) -> Any:

@@ -190,7 +190,7 @@ class PPO:
             "advantages": Stage(PPO.targets, (self, state, batch)),
             "shuffle": Stage(ops.shuffled, (data, learn_key), self.num_epochs),
             "gradient": Stage(*gradient, num_gradients),
-            "optimizer": Stage(_optimize, step, num_gradients, carries=True),
+            "optimizer": Stage(_optimize, step, num_gradients, carry=0),
         }
 
     def loss(self, params: Any, state: PolicyState, minibatch: PPOBatch) -> tuple[jax.Array, Metrics]:
@@ -217,9 +217,9 @@ def ppo_loss(algorithm: Any, policy: Any, value: jax.Array, minibatch: PPOBatch)
     }
 
 
-def _optimize(carry: StepCarry, algorithm: Any, num_updates: jax.Array, gradient: Any) -> tuple[StepCarry, None]:
+def _optimize(carry: StepCarry, algorithm: Any, num_updates: jax.Array, gradient: Any) -> StepCarry:
     """One gradient step without its gradient."""
-    return bounded_step(algorithm, ops.transform_of(algorithm, num_updates), carry, gradient, jnp.float32(0)), None
+    return bounded_step(algorithm, ops.transform_of(algorithm, num_updates), carry, gradient, jnp.float32(0))
 
 
 def first_carry(state: PolicyState) -> StepCarry:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from jaxrl.engine.profiling import hlo
 from jaxrl.engine.profiling.counts import Counts, count, of_a_turn
+from jaxrl.engine.programs import initialize, updates
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +58,23 @@ def compiled(function: Any, *arguments: Any, **static: Any) -> tuple[Any, dict[s
     executable = lap(lap(traced.lower()).compile())
     names = ("trace_seconds", "lower_seconds", "compile_seconds")
     return executable, {name: end - start for name, start, end in zip(names, times, times[1:], strict=False)}
+
+
+def compiled_updates(algorithm: Any, keys: Any, longest: int) -> tuple[Any, dict[str, float]]:
+    """The program with which `fit` makes updates, for states as shapes: nothing runs.
+
+    Args:
+      algorithm: any.
+      keys: of `init` and of the run, of one seed or `[K]` of many each.
+      longest: updates of a call at most.
+
+    Returns:
+      As `compiled`.
+    """
+    init_key, run_key = keys
+    shapes, _ = jax.eval_shape(functools.partial(initialize, batched=init_key.ndim > 0), algorithm, init_key)
+    arguments = (algorithm, shapes, run_key, jnp.int32(0), jnp.ones(run_key.shape, bool), jnp.int32(1))
+    return compiled(updates, *arguments, longest=longest)
 
 
 def described(executable: Any, seconds: dict[str, float]) -> Compilation:

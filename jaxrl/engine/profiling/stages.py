@@ -27,17 +27,24 @@ def repeat(stage: Stage, updates: jax.Array, nested: bool) -> Any:
     """
 
     def turn(index: jax.Array, last: Any) -> Any:
-        arguments = (last[0], *stage.arguments[1:]) if stage.carries else stage.arguments
+        arguments = list(stage.arguments)
+        if stage.carry is not None:
+            arguments[stage.carry] = last[0]
         arguments, _ = jax.lax.optimization_barrier((arguments, index))
-        return stage.function(*arguments)
+        return given(stage.function(*arguments))
+
+    def given(result: Any) -> Any:
+        alone = stage.carry is not None and jax.tree.structure(result) == jax.tree.structure(carried)
+        return (result, None) if alone else result
 
     def update(_: jax.Array, last: Any) -> Any:
         return jax.lax.fori_loop(0, stage.times, turn, last)
 
-    shapes = jax.eval_shape(lambda: stage.function(*stage.arguments))
+    carried = None if stage.carry is None else stage.arguments[stage.carry]
+    shapes = jax.eval_shape(lambda: given(stage.function(*stage.arguments)))
     first = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-    if stage.carries:
-        first = (stage.arguments[0], first[1])
+    if stage.carry is not None:
+        first = (carried, first[1])
     if nested and stage.times > 1:
         return jax.lax.fori_loop(0, updates, update, first)
     return jax.lax.fori_loop(0, updates * stage.times, turn, first)
@@ -57,18 +64,10 @@ def stages_of(algorithm: Any, state: Any, key: jax.Array) -> dict[str, Stage]:
     found = [x for x in jax.tree.leaves(batch, is_leaf=_is_transition) if _is_transition(x)]
     times = steps_per_update(algorithm) // found[0].reward.size if found else 1
     return {
-        "rollout": Stage(_rollout, (state, algorithm, rollout_key), times, carries=True),
-        "learn": Stage(_learn, (state, algorithm, batch, learn_key), times, carries=True),
+        "rollout": Stage(type(algorithm).rollout, (algorithm, state, rollout_key), times, carry=1),
+        "learn": Stage(type(algorithm).learn, (algorithm, state, batch, learn_key), times, carry=1),
     }
 
 
 def _is_transition(x: Any) -> bool:
     return isinstance(x, Transition)
-
-
-def _rollout(state: Any, algorithm: Any, key: jax.Array) -> Any:
-    return algorithm.rollout(state, key)
-
-
-def _learn(state: Any, algorithm: Any, batch: Any, key: jax.Array) -> Any:
-    return algorithm.learn(state, batch, key)

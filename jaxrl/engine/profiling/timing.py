@@ -1,7 +1,6 @@
 """Timing: the program of `fit` as a whole, and its stages, in turn."""
 
 import dataclasses
-import functools
 import math
 import time
 from collections.abc import Callable
@@ -13,9 +12,9 @@ import numpy as np
 
 from jaxrl.engine.check import asks_for_rewards
 from jaxrl.engine.profiling.counts import Counts, of_a_turn
-from jaxrl.engine.profiling.programs import check_memory, compiled, counted
+from jaxrl.engine.profiling.programs import check_memory, compiled, compiled_updates, counted
 from jaxrl.engine.profiling.stages import repeat, stages_of
-from jaxrl.engine.programs import initialize, split_keys, updates
+from jaxrl.engine.programs import initialize, split_keys
 from jaxrl.types import steps_per_update
 
 LONGEST = 1024
@@ -43,9 +42,7 @@ class Whole:
         """Compile, initialize, and run once."""
         init_key, run_key = split_keys(key)
         alive, batched = jnp.ones(key.shape, bool), key.ndim > 0
-        shapes, _ = jax.eval_shape(functools.partial(initialize, batched=batched), algorithm, init_key)
-        arguments = (algorithm, shapes, run_key, jnp.int32(0), alive, jnp.int32(1))
-        program, seconds = compiled(updates, *arguments, longest=longest_of(key))
+        program, seconds = compiled_updates(algorithm, (init_key, run_key), longest_of(key))
         check_memory(program, algorithm, memory_limit)
         start = time.perf_counter()
         state, _ = jax.block_until_ready(initialize(algorithm, init_key, batched=batched))
