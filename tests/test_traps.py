@@ -125,8 +125,8 @@ def check_no_branch(update):
     """Under vmap a `lax.cond` runs both of its branches: an update has none."""
     ppo = small_ppo(probes.constant_reward())
     state = jax.eval_shape(ppo.init, jax.random.key(0))
-    program = jax.make_jaxpr(lambda state, key: update(ppo, state, key))(state, jax.random.key(0))
-    assert " cond[" not in str(program)
+    program = str(jax.make_jaxpr(lambda state, key: update(ppo, state, key))(state, jax.random.key(0)))
+    assert program.count(" cond[") == program.count("branches_platforms=(")  # platforms are chosen by the compiler
 
 
 def check_only_finished_episodes_count(metrics):
