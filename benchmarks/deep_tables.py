@@ -5,7 +5,7 @@ import pathlib
 
 import numpy as np
 
-from benchmarks import replay, results, suites
+from benchmarks import replay, results, suites, time_to_score
 from benchmarks.deep_vs_peers import PEERS
 from benchmarks.rendering import device_lines, library, render, spread, with_notes
 from benchmarks.results import quartiles
@@ -37,6 +37,36 @@ def deep_table(directory: pathlib.Path) -> str:
         "Median [quartiles] of paired repetitions, A B A B; the same work for each environment step. Return: greedy "
         "episodes in the same environment after the same number of steps, one judge for all; SBX, which takes minutes "
         "for a seed, has fewer. With a replay of 10⁶ no policies are judged: it is the first task with a larger ring."
+    )
+    return with_notes(render(header, rows), *([note] if measured else []), *device_lines(measured))
+
+
+def score_table(directory: pathlib.Path) -> str:
+    """Seconds until the median of the seeds reaches a bar, race by race."""
+    header = ("race", "bar", "library", "env steps", "seconds", "jaxrl is sooner by", "return", "command")
+    rows, measured = [], []
+    for name, race in time_to_score.RACES.items():
+        result = results.load(f"time_to_score_{name}", directory)
+        what, bar = f"{name}, {race.env}", f"≥ {race.bar:g}"
+        if result is None:
+            command = f"`python -m benchmarks.time_to_score --races {name}`"
+            sides = [library.removeprefix("deep ") for library in race.libraries]
+            rows += [[what, bar, side, "–", "not measured", "–", "–", command] for side in sides]
+            continue
+        measured.append(result)
+        ours = result.sides["jaxrl"].measurements["seconds"]
+        for side in result.sides:
+            numbers = result.sides[side].measurements
+            pairs = [b / a for a, b in zip(ours, numbers["seconds"], strict=False) if a and b]
+            ratio = "1" if side == "jaxrl" else f"{quartiles(pairs)[1]:.2f}×" if pairs else "–"
+            steps, returns = f"{numbers['budgets'][-1]:,}", spread(numbers["returns"][-1], ".1f")
+            seconds = spread(numbers["seconds"], ".1f") if numbers["seconds"][0] else "not reached"
+            rows.append([what, bar, library(result, side), steps, seconds, ratio, returns, f"`{result.command}`"])
+    note = (
+        "Seconds, median [quartiles] of fresh processes in turn: compilation, and training of ten seeds to the end of "
+        "the first budget of environment steps whose policies reach the bar in the median; the libraries in JAX train "
+        "the seeds together, the others one after the other. Budgets: from a sixteenth to all of the largest, in nine "
+        "parts. Return: of that run, median over its seeds, 100 greedy episodes each, one judge for all."
     )
     return with_notes(render(header, rows), *([note] if measured else []), *device_lines(measured))
 

@@ -17,14 +17,26 @@ CPU_MINUTES = 30
 def learning_table(directory: pathlib.Path, cells: Mapping[tuple[str, str], Cell] = CELLS) -> str:
     """Learning: one row a cell, the measured ones from their results."""
     found = {cell: results.load(result_name(*cell), directory) for cell in cells}
-    header = ("algorithm", "environment", "steps", "seeds", "return", "bar", "published", "CPU-minutes", "command")
+    header = (
+        "algorithm",
+        "environment",
+        "steps",
+        "seeds",
+        "return",
+        "bar",
+        "seconds to it",
+        "published",
+        "CPU-minutes",
+    )
+    header += ("command",)
     rows = [learning_row(*cell, cells[cell], result) for cell, result in found.items()]
     measured = [result for result in found.values() if result]
     note = (
         "Return: median over seeds [quartiles] of the mean of a seed's last 10 of 20 evaluations, 16 greedy "
         "episodes each. Steps: of each seed, a replay's random ones included. Published: the best policy that gymnax "
-        "gives with the environment, after a number of steps of its own, and by how much ours is below. CPU-minutes: "
-        "of all seeds together, with evaluation and compilation" + _longest(measured)
+        "gives with the environment, after a number of steps of its own, and by how much ours is below. Seconds to the "
+        "bar: of all seeds together, with evaluation and compilation, to the first evaluation whose median reaches it; "
+        "those after compilation are taken as even. CPU-minutes: the same, to the end" + _longest(measured)
     )
     return with_notes(render(header, rows), *([note] if measured else []), *device_lines(measured))
 
@@ -32,6 +44,17 @@ def learning_table(directory: pathlib.Path, cells: Mapping[tuple[str, str], Cell
 def cpu_minutes(result: Result) -> float:
     """Of a cell."""
     return next(iter(result.sides.values())).measurements["cpu_seconds"][0] / 60
+
+
+def seconds_to_bar(result: Result, bar: float) -> str:
+    """Until the first evaluation of a cell whose median over the seeds reaches the bar."""
+    numbers = next(iter(result.sides.values())).measurements
+    medians = np.median(np.array(numbers["evaluation_returns"], dtype=float), axis=0)
+    reached = np.flatnonzero(medians >= bar)
+    if not np.isfinite(bar) or not len(reached):
+        return "–"
+    compilation, whole = numbers["compile_seconds"][0], numbers["wall_seconds"][0]
+    return f"{compilation + (whole - compilation) * (reached[0] + 1) / len(medians):.0f}"
 
 
 def _longest(measured: Sequence[Result]) -> str:
@@ -48,7 +71,8 @@ def learning_row(algorithm: str, env: str, cell: Cell, result: Result | None) ->
     command = f"`python -m benchmarks.learning --algorithm {algorithm} --envs {env}{full}`"
     published = f"{PUBLISHED[env]:g}" if env in PUBLISHED else "–"
     if result is None:
-        return [algorithm, env, f"{cell.steps:,}", str(cell.seeds), "not measured", bar, published, "–", command]
+        unknown = ["not measured", bar, "–", published, "–"]
+        return [algorithm, env, f"{cell.steps:,}", str(cell.seeds), *unknown, command]
     numbers = next(iter(result.sides.values())).measurements
     below = PUBLISHED.get(env, -np.inf) - quartiles(numbers["last_10_mean"])[1]
     return [
@@ -58,6 +82,7 @@ def learning_row(algorithm: str, env: str, cell: Cell, result: Result | None) ->
         str(len(numbers["last_10_mean"])),
         spread(numbers["last_10_mean"], ".1f"),
         bar,
+        "–" if cell.fails else seconds_to_bar(result, cell.threshold),
         published + (f", {below:.1f} below" if below > 0.05 else ""),
         f"{cpu_minutes(result):.1f}",
         f"`{result.command}`",

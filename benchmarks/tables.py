@@ -21,6 +21,7 @@ TABLES: dict[str, Callable[[pathlib.Path], str]] = {
     "learning_full": lambda directory: learning_tables.learning_table(directory, FULL),
     "suites": deep_tables.suites_table,
     "deep_vs_peers": deep_tables.deep_table,
+    "time_to_score": deep_tables.score_table,
     "many_seeds": deep_tables.seeds_table,
     "replay": deep_tables.replay_table,
     "throughput": throughput_tables.throughput_table,

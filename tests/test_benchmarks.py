@@ -38,6 +38,7 @@ from benchmarks import (
     tables,
     throughput,
     throughput_tables,
+    time_to_score,
 )
 from benchmarks.results import Device, Result, Side
 from benchmarks.tabular_rows import rows
@@ -179,16 +180,20 @@ def test_a_table_without_results_says_not_measured(tmp_path):
 
 def test_the_table_of_learning_counts_seeds_without_a_score(tmp_path):
     name = learning.result_name("ppo", "CartPole-v1")
-    results.save(make_result(name, last_10_mean=[480.0, 490.0, None], cpu_seconds=[90.0]), tmp_path)
+    learned = {"last_10_mean": [480.0, 490.0, None], "evaluation_returns": [[9.0, 480.0], [9.0, 490.0], [9.0, None]]}
+    times = {"compile_seconds": [4.0], "wall_seconds": [60.0], "cpu_seconds": [90.0]}
+    results.save(make_result(name, **learned, **times), tmp_path)
     table = learning_tables.learning_table(tmp_path)
     row = next(line for line in table.splitlines() if line.startswith("| ppo | CartPole"))
-    assert "| 491,520 | 3 | 485.0 [482.5, 487.5] (1 of 3 missing) | ≥ 475 | 500, 15.0 below | 1.5 |" in row
+    assert "| 491,520 | 3 | 485.0 [482.5, 487.5] (1 of 3 missing) | ≥ 475 | – | 500, 15.0 below | 1.5 |" in row
     assert "no cell above 30 CPU-minutes" in table
 
 
 def test_a_cell_that_takes_too_long_is_named(tmp_path):
     # 31 minutes are 1860 seconds.
-    result = make_result(learning.result_name("dqn", "CartPole-v1"), last_10_mean=[480.0], cpu_seconds=[1860.0])
+    learned = {"last_10_mean": [480.0], "evaluation_returns": [[480.0]]}
+    times = {"wall_seconds": [930.0], "cpu_seconds": [1860.0]}
+    result = make_result(learning.result_name("dqn", "CartPole-v1"), **learned, **times)
     result = dataclasses.replace(result, configuration={"algorithm": "dqn", "env": "CartPole-v1", "steps": 10})
     results.save(result, tmp_path)
     assert "dqn on CartPole-v1 above 30 CPU-minutes" in learning_tables.learning_table(tmp_path)
@@ -509,14 +514,65 @@ def test_what_is_judged_acts_as_the_learner_does(name):
     assert len(np.unique(np.asarray(expected).round(3))) > 1
 
 
+@pytest.mark.parametrize("race", time_to_score.RACES.values(), ids=time_to_score.RACES)
+def test_budgets_grow_by_whole_updates_to_the_largest(race):
+    assert race.budgets == sorted(set(race.budgets))
+    assert race.budgets[-1] == race.steps
+    if isinstance(race.work, Configuration):
+        assert all(race.work.updates(steps) for steps in race.budgets)
+    else:
+        learner = deep_jaxrl.make(TASKS[race.work])
+        assert [env_steps(learner, updates_of(learner, steps)) for steps in race.budgets] == race.budgets
+
+
+def test_a_race_ends_at_the_first_budget_whose_median_reaches_the_bar(tmp_path, monkeypatch):
+    speed = {"deep jaxrl": 100.0, "deep rejax": 50.0, "deep sbx": 0.0}  # of learning; the bar is -200
+
+    def run(race, library, python, steps, seeds):
+        returns = [-300.0 + speed[library] * steps / 5000 + 10 * seed for seed in range(seeds)]
+        side = {"versions": {"jaxrl": "0.1.0"}, "variables": {}, "threads": {}}
+        return {"policies": returns, "seconds": steps * (2.0 if library == "deep rejax" else 1.0), "facts": side}
+
+    monkeypatch.setattr(time_to_score, "find_python", lambda *_: "python")
+    monkeypatch.setattr(time_to_score, "run", run)
+    monkeypatch.setattr(time_to_score, "score", lambda race, policies, episodes: policies)
+    time_to_score.main(["--races", "sac", "--seeds", "3", "--repetitions", "2", "--results", str(tmp_path)])
+    sides = results.load("time_to_score_sac", tmp_path).sides
+    budgets = time_to_score.RACES["sac"].budgets
+    # The median seed has 10 more than the first: 90 more are needed, 4,500 steps of the one, 9,000 of the other.
+    for side, least, factor in (("jaxrl", 4500, 1.0), ("rejax", 9000, 2.0)):
+        first = next(steps for steps in budgets if steps >= least)
+        assert sides[side].measurements["budgets"][-1] == first
+        assert sides[side].measurements["seconds"] == [factor * first] * 2
+    assert sides["sbx"].measurements["budgets"] == budgets
+    assert sides["sbx"].measurements["seconds"] == [None]
+    table = deep_tables.score_table(tmp_path)
+    assert table.count("| not reached | – |") == 1 and "| 4.00× |" in table
+
+
+def test_seconds_to_the_bar_end_with_the_first_evaluation_whose_median_reaches_it():
+    evaluations = [[1.0, 5.0, 9.0, 9.0], [1.0, 2.0, 9.0, 9.0], [1.0, 8.0, 2.0, 9.0]]  # medians 1, 5, 9, 9
+    numbers = {"evaluation_returns": evaluations, "compile_seconds": [10.0], "wall_seconds": [50.0]}
+    result = make_result(**numbers)
+    assert learning_tables.seconds_to_bar(result, 5.0) == "30"  # two quarters of what follows compilation
+    assert learning_tables.seconds_to_bar(result, 9.0) == "40"
+    assert learning_tables.seconds_to_bar(result, 9.5) == "–"
+
+
+MEASURED = ("learning_", "deep_vs_peers_", "time_to_score_")
+"""Results that name the work they are of."""
+
+
 def stale():
     """Names of committed results whose configuration is not today's."""
     expected = {f"deep_vs_peers_{name}": deep_vs_peers.configuration(name) for name in TASKS}
+    for name in time_to_score.RACES:
+        expected[f"time_to_score_{name}"] = time_to_score.configuration(name, time_to_score.Options().seeds)
     for options in (learning.Options(), learning.Options(full=True)):
         for cell in learning.cells(options):
             expected[learning.result_name(*cell)] = learning.configuration(*cell, options)
     names = [path.stem for path in results.RESULTS.glob("*.json")]
-    found = {name: results.load(name) for name in names if name.startswith(("learning_", "deep_vs_peers_"))}
+    found = {name: results.load(name) for name in names if name.startswith(MEASURED)}
     return sorted(name for name, result in found.items() if result.configuration != expected.get(name))
 
 

@@ -36,10 +36,12 @@ def serve_jax(
         return {"seconds": time.perf_counter() - start}
 
     def train_policy(steps: int, seeds: list[int]) -> dict[str, Any]:
-        keys = jax.vmap(jax.random.key)(jax.numpy.asarray(seeds))
+        keys = jax.block_until_ready(jax.vmap(jax.random.key)(jax.numpy.asarray(seeds)))
+        start = time.perf_counter()
         results = jax.device_get(jax.jit(jax.vmap(make_train(steps)))(keys))
+        seconds = time.perf_counter() - start
         one = [jax.tree.map(lambda x: x[i], results) for i in range(len(seeds))]
-        return {"policies": [actor_layers(result) for result in one]}
+        return {"policies": [actor_layers(result) for result in one], "seconds": seconds}
 
     serve(
         {

@@ -66,10 +66,12 @@ def serve_stable_baselines(
         return {"seconds": learn(model, steps)}
 
     def train_policy(steps: int, seeds: list[int]) -> dict[str, Any]:
+        start = time.perf_counter()
         trained = [make(seed) for seed in seeds]
         for each in trained:
             learn(each, steps)
-        return {"policies": [actor_layers(each) for each in trained]}
+        seconds = time.perf_counter() - start
+        return {"policies": [actor_layers(each) for each in trained], "seconds": seconds}
 
     serve(
         {
