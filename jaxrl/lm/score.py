@@ -35,22 +35,22 @@ def score(
 ) -> Scores:
     """Scores of completions, by the same functions that draw them.
 
-    Logits are made for as many tokens at a time as fit into `LARGEST`, and made again in the backward pass: no array
-    `[B, T, V]` exists where it would be large.
+    Each prompt is read once for all of its group. Logits are made for as many tokens at a time as fit into `LARGEST`,
+    and made again in the backward pass: no array `[B, T, V]` exists where it would be large.
 
     Args:
       model: a `networks.Transformer`.
       params: its parameters.
-      prompts: int `[B, L]`, padded on the left.
-      start: int `[B]`, column of each prompt's first token.
-      tokens: int `[B, T]`, the completions.
+      prompts: int `[P, L]`, padded on the left.
+      start: int `[P]`, column of each prompt's first token.
+      tokens: int `[B, T]`, the completions; those of one prompt, B / P, stand beside each other.
       sampling: how they were drawn.
 
     Returns:
       `Scores`; those behind a completion's end mean nothing.
 
     Raises:
-      ValueError: for texts that are longer than the model's context.
+      ValueError: for texts that are longer than the model's context, or completions that do not go round.
 
     Example:
       >>> from jaxrl import networks
@@ -62,10 +62,17 @@ def score(
 
     Source: our own arrangement.
     """
-    check_context(model, prompts.shape[1], tokens.shape[1])
-    text = jnp.concatenate([prompts, tokens[:, :-1]], axis=1)
-    features, _ = model.apply(params, text, start, method="features")
-    features = features[:, prompts.shape[1] - 1 :]
+    (num_prompts, prompt_length), (num_completions, longest) = prompts.shape, tokens.shape
+    check_context(model, prompt_length, longest)
+    group_size, rest = divmod(num_completions, num_prompts)
+    if rest:
+        raise ValueError(f"tokens: {num_completions} completions are no whole groups of {num_prompts} prompts")
+    cache = model.empty_cache(num_prompts, prompt_length + longest - 1)
+    features, cache = model.apply(params, prompts, start, cache, 0, method="features")
+    read = (features[:, -1:], cache, start)
+    first, cache, start = jax.tree.map(lambda x: jnp.repeat(x, group_size, axis=0), read)
+    others, _ = model.apply(params, tokens[:, :-1], start, cache, prompt_length, method="features")
+    features = jnp.concatenate([first, others], axis=1)
     value = jnp.zeros(tokens.shape)
     if model.config.value_head:
         value = model.apply(params, features, method="values")

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import sys
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -135,6 +136,26 @@ def test_kept_tokens_of_top_k_and_top_p():
     assert kept(top_p=1e-6) == kept(top_k=1) == [False, True, False, False]
     assert kept(top_p=1.0) == [True] * 4
     assert kept(top_k=2, banned=(1,)) == [False, False, True, True]
+
+
+def test_a_prompt_that_is_read_once_for_its_group_has_the_scores_and_the_gradient_of_many_readings():
+    tokens = jax.random.randint(jax.random.key(5), (6, 4), 0, CONFIG.vocab_size)
+    weight = jnp.arange(24.0).reshape(6, 4)
+
+    def total(params, prompts, start):
+        scores = score(MODEL, params, prompts, start, tokens, PLAIN)
+        return ((scores.log_prob + scores.value) * weight).sum(), scores
+
+    both = jax.jit(jax.value_and_grad(total, has_aux=True))
+    together, apart = both(params(), PROMPTS, START), both(params(), PROMPTS.repeat(2, 0), START.repeat(2, 0))
+    chex.assert_trees_all_close(together, apart, rtol=1e-4, atol=1e-4)
+    text = jnp.concatenate([PROMPTS.repeat(2, 0), tokens[:, :-1]], axis=1)  # and of no cache at all
+    features, _ = MODEL.apply(params(), text, START.repeat(2, 0), method="features")
+    logits = MODEL.apply(params(), features[:, PROMPTS.shape[1] - 1 :], method="logits")
+    expected = jnp.take_along_axis(jax.nn.log_softmax(logits), tokens[..., None], axis=-1)[..., 0]
+    np.testing.assert_allclose(together[0][1].log_prob, expected, atol=1e-5)
+    with pytest.raises(ValueError, match="6 completions are no whole groups of 4 prompts"):
+        score(MODEL, params(), jnp.ones((4, 2), jnp.int32), jnp.zeros(4, jnp.int32), tokens, PLAIN)
 
 
 def test_scores_in_pieces_equal_scores_at_once(monkeypatch):

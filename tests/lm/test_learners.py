@@ -25,6 +25,9 @@ class Bigrams:
 
     config: TableConfig = TableConfig(value_head=True)  # noqa: RUF009  # frozen
 
+    def empty_cache(self, batch_size, length):
+        return ()
+
     def apply(self, params, x, *rest, method):
         if method == "features":
             return jax.nn.one_hot(x, 3), None
@@ -183,7 +186,7 @@ def test_equal_rewards_teach_nothing_but_to_be_short():
 
     (advantage, gradient), (overlong, pushed) = learned(np.zeros((2, 3), bool))  # of lengths 3 and 2
     assert (advantage == 0).all() and (gradient == 0).all()
-    np.testing.assert_allclose(overlong, [[-1.0] * 3, [1.0] * 3], atol=1e-4)  # penalties of 1 and 1/2
+    np.testing.assert_allclose(overlong[0], [[-1.0] * 3, [1.0] * 3], atol=1e-4)  # penalties of 1 and 1/2
     assert (pushed != 0).any()
     for advantage, gradient in learned(np.ones((2, 3), bool)):  # of equal lengths
         assert (advantage == 0).all() and (gradient == 0).all()

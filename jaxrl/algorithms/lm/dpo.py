@@ -128,9 +128,9 @@ class DPO:
 
     def margin(self, params: Any, batch: PreferenceBatch) -> jax.Array:
         """Log π(chosen) - log π(rejected) of whole completions, `[B]`."""
-        chosen, rejected = (
-            learner.score(self, params, batch.prompts, x).log_prob.sum(axis=1) for x in (batch.chosen, batch.rejected)
-        )
+        pairs = jax.tree.map(lambda x, y: jnp.stack([x, y], axis=1), batch.chosen, batch.rejected)
+        scores = learner.score(self, params, batch.prompts, ops.flat(pairs))
+        chosen, rejected = scores.log_prob.sum(axis=1).reshape(-1, 2).T
         return chosen - rejected
 
     def loss(self, params: Any, batch: PreferenceBatch, reference: jax.Array) -> tuple[jax.Array, Metrics]:

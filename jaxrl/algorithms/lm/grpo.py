@@ -17,7 +17,10 @@ from jaxrl.types import Metrics, Stage, leaf, static, whole_number
 
 @flax.struct.dataclass
 class CompletionTargets:
-    """What the loss reads, `[B, ...]`: completions, log-probabilities of the reference, advantages, and weights."""
+    """What the loss reads: prompts `[P, ...]` and, of the completions of each, `[P, G, ...]` of everything else.
+
+    `weight` is of tokens that count; the others have none.
+    """
 
     prompts: lm.Prompts
     completions: lm.Completions
@@ -53,7 +56,7 @@ class GRPO:
       overlong: tokens before the longest length, at most all of it, over which a penalty grows from 0 to 1; 0: none.
         It tells completions of equal reward apart, but prompts are kept by their rewards alone.
       num_epochs: passes over the batch per update.
-      num_minibatches: gradient steps per pass.
+      num_minibatches: gradient steps per pass, each of whole groups.
       learning_rate: step size of the optimizer.
       anneal_updates: updates over which the learning rate falls linearly to zero; inf keeps it.
       clip_low: ε below one, of the ratio.
@@ -106,7 +109,8 @@ class GRPO:
         kept = self.num_prompts if self.num_kept is None else whole_number("num_kept", self.num_kept, 1)
         if kept > self.num_prompts:
             raise ValueError(f"num_kept={kept} must be at most num_prompts={self.num_prompts}")
-        ops.check_minibatches(self.num_minibatches, num_kept=kept, group_size=self.group_size)
+        name = "num_prompts" if self.num_kept is None else "num_kept"
+        ops.check_minibatches(self.num_minibatches, **{name: kept})
 
     @property
     def steps_per_update(self) -> int:
@@ -140,7 +144,8 @@ class GRPO:
 
     def targets(self, batch: CompletionBatch) -> tuple[CompletionTargets, Metrics]:
         """Advantages and weights of a batch, of the kept prompts only, and what there is to say about it."""
-        prompts, completions = batch.prompts, batch.completions
+        completions = batch.completions
+        prompts = jax.tree.map(lambda x: x[:: self.group_size], batch.prompts)
         lengths, longest = completions.lengths, self.drawn_by.max_new_tokens
         grouped = batch.reward.reshape(-1, self.group_size)
         informative = grouped.max(axis=1) > grouped.min(axis=1)
@@ -155,10 +160,13 @@ class GRPO:
             # Beside the advantage: divided by a deviation of rewards, β would mean nothing.
             advantage = advantage - self.kl_coef * ops.batch_leave_one_out(divergence)
         advantage = jnp.broadcast_to(advantage.reshape(-1, 1), completions.mask.shape)
-        data = CompletionTargets(prompts, completions, reference_log_prob, advantage, completions.mask)
+        of_completions = (completions, reference_log_prob, advantage, completions.mask)
+        groups = jax.tree.map(lambda x: x.reshape(*grouped.shape, *x.shape[1:]), of_completions)
+        data = CompletionTargets(prompts, *groups)
         if self.num_kept is not None:
-            data = _kept(data, informative, self.num_kept, self.group_size)
-        data = dataclasses.replace(data, weight=self.aggregate(data.weight))
+            data = _kept(data, informative, self.num_kept)
+        weight = self.aggregate(ops.flat(data.weight)).reshape(data.weight.shape)
+        data = dataclasses.replace(data, weight=weight)
         said = {"informative": informative.mean(dtype=jnp.float32), "divergence": divergence.mean()}
         return data, learner.completion_metrics(self, batch) | said
 
@@ -171,22 +179,23 @@ class GRPO:
         return learner.drawing_stages(self, state.params, self.group_size, draw_key) | targets | learning
 
     def loss(self, params: Any, data: CompletionTargets) -> tuple[jax.Array, Metrics]:
-        """Weighted policy loss and divergence of a minibatch `[B / num_minibatches, ...]`, and the metrics."""
-        completions, weight = data.completions, data.weight * self.num_minibatches
+        """Weighted policy loss and divergence of a minibatch `[P / num_minibatches, ...]`, and the metrics."""
+        of_completions = (data.completions, data.reference_log_prob, data.advantage, data.weight)
+        completions, reference_log_prob, advantage, weight = ops.flat(of_completions)
+        weight = weight * self.num_minibatches
         scores = learner.score(self, params, data.prompts, completions)
-        loss, metrics = learner.policy_loss(self, scores, completions, data.advantage, weight)
+        loss, metrics = learner.policy_loss(self, scores, completions, advantage, weight)
         if self.kl_loss is not None and self.reference_params is not None:
-            kl = self.kl_loss(scores.log_prob, completions.log_prob, data.reference_log_prob)
+            kl = self.kl_loss(scores.log_prob, completions.log_prob, reference_log_prob)
             loss += self.kl_coef * jnp.where(weight > 0, weight * kl, 0.0).sum()
         return loss, {"loss": loss} | metrics
 
 
-def _kept(data: CompletionTargets, informative: jax.Array, num_kept: int, group_size: int) -> CompletionTargets:
-    """The rows of `num_kept` prompts, informative ones first; of the others no token has weight."""
+def _kept(data: CompletionTargets, informative: jax.Array, num_kept: int) -> CompletionTargets:
+    """The groups of `num_kept` prompts, informative ones first; of the others no token has weight."""
     order = jnp.argsort(~informative, stable=True)[:num_kept]
-    rows = (order[:, None] * group_size + jnp.arange(group_size)[None]).reshape(-1)
-    kept = jax.tree.map(lambda x: x[rows], data)
-    return dataclasses.replace(kept, weight=kept.weight & informative[order].repeat(group_size)[:, None])
+    kept = jax.tree.map(lambda x: x[order], data)
+    return dataclasses.replace(kept, weight=kept.weight & informative[order][:, None, None])
 
 
 DR_GRPO: dict[str, Any] = {"advantage": ops.centered, "aggregate": ops.constant}

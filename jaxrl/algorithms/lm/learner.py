@@ -156,7 +156,10 @@ def completion_metrics(algorithm: Any, batch: CompletionBatch) -> Metrics:
 
 
 def score(algorithm: Any, params: Any, prompts: lm.Prompts, completions: lm.Completions) -> lm.Scores:
-    """Scores `[B, T]` of completions under parameters; log-probabilities behind their ends are 0, as the drawn ones."""
+    """Scores `[B, T]` of completions under parameters; log-probabilities behind their ends are 0, as the drawn ones.
+
+    The prompts are those of the completions, or one for each group of them.
+    """
     sampling = algorithm.drawn_by
     scores = lm.score(algorithm.model, params, prompts.tokens, prompts.start, completions.tokens, sampling)
     return dataclasses.replace(scores, log_prob=jnp.where(completions.mask, scores.log_prob, 0.0))
