@@ -171,7 +171,8 @@ def _numbers(profile: Any) -> dict[str, list[Any]]:
     }
     if profile.tokens is not None:
         numbers["tokens_per_second"] = [profile.tokens / seconds for seconds in profile.seconds]
-    numbers |= {f"stage {stage}": list(found.seconds) for stage, found in profile.stages.items()}
+    for name, stage in profile.stages.items():
+        numbers[f"stage {name}" if stage.within is None else f"part {name} of {stage.within}"] = list(stage.seconds)
     numbers |= {f"peak {limit}": [value] for limit, value in dataclasses.asdict(profile.peaks).items()}
     return {name: results.finite_or_null(values) for name, values in numbers.items()}
 

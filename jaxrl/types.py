@@ -112,6 +112,8 @@ class Stage:
     """How often an update does this."""
     carry: int | None = flax.struct.field(pytree_node=False, default=None)
     """Which argument it gives anew, alone or as the first of a pair, and gets the next time; None: none."""
+    within: str | None = flax.struct.field(pytree_node=False, default=None)
+    """The stage that this one is a part of; None: of the update itself."""
 
 
 @flax.struct.dataclass

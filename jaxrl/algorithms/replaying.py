@@ -104,21 +104,13 @@ def update(algorithm: Any, state: Any, key: jax.Array) -> tuple[Any, Metrics]:
     return state, metrics | jax.tree.map(jnp.mean, losses)
 
 
-def acting_stages(algorithm: Any, state: Any, key: jax.Array) -> dict[str, Stage]:
-    """Acting, and remembering what came of it, as often as an update does, for the profiler. The key is consumed."""
+def stages(algorithm: Any, state: Any, key: jax.Array) -> dict[str, Stage]:
+    """Acting, and learning from the replay, as often as an update does, for the profiler. The key is consumed."""
+    rollout_key, act_key, learn_key = jax.random.split(key, 3)
     memory, turns = state.memory, algorithm.num_steps
-    rollout_key, act_key = jax.random.split(key)
     _, batch = rollout(algorithm, state, rollout_key)
     begin, times = (memory.obs, memory.env_state), algorithm.train_every
-    acting = envs.acting_stages(algorithm, state, begin, act_key, times, turns)
-    return acting | {"remember": Stage(remember, (memory, batch), turns, carry=0)}
-
-
-def stages(algorithm: Any, state: Any, key: jax.Array) -> dict[str, Stage]:
-    """Acting, remembering, and learning from the replay, for the profiler. The key is consumed."""
-    rollout_key, act_key, learn_key = jax.random.split(key, 3)
-    _, batch = rollout(algorithm, state, rollout_key)
-    learn = Stage(type(algorithm).learn, (algorithm, state, batch, learn_key), algorithm.num_steps, carry=1)
-    acting = acting_stages(algorithm, state, act_key)
-    del acting["remember"]  # `learn` does
-    return acting | {"remember and learn": learn}
+    return envs.acting_stages(algorithm, state, begin, act_key, times, turns) | {
+        "learn": Stage(type(algorithm).learn, (algorithm, state, batch, learn_key), turns, carry=1),
+        "remember": Stage(remember, (memory, batch), turns, carry=0, within="learn"),
+    }

@@ -1,6 +1,7 @@
 """Deep Q-learning from replay."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -219,16 +220,17 @@ class DQN:
 
     def stages(self, state: DQNState, key: jax.Array) -> dict[str, Stage]:
         """What the profiler times one by one. The key is consumed."""
-        act_key, draw_key, sample_key, *noise = jax.random.split(key, 6)
+        halves_key, draw_key, sample_key, *noise = jax.random.split(key, 6)
         replay, marked = state.memory.replay, self.num_steps if self.prioritized else 0
         row, importance, experience = self.draw(replay, draw_key)
         slope = jax.tree.map(jnp.zeros_like, state.params)
         light = dataclasses.replace(state, memory=None)  # it has no part in a step
-        return replaying.acting_stages(self, state, act_key) | {
-            "sample": Stage(DQN.draw, (self, replay, sample_key), self.num_steps),
-            "gradient": Stage(DQN.gradient, (self, state, experience, importance, noise), self.num_steps),
-            "prioritize": Stage(buffers.prioritize, (replay, row, importance), marked, carry=0),
-            "optimizer": Stage(_descend, (light, self, slope), self.num_steps, carry=0),
+        part = functools.partial(Stage, within="learn")
+        return replaying.stages(self, state, halves_key) | {
+            "sample": part(DQN.draw, (self, replay, sample_key), self.num_steps),
+            "gradient": part(DQN.gradient, (self, state, experience, importance, noise), self.num_steps),
+            "prioritize": part(buffers.prioritize, (replay, row, importance), marked, carry=0),
+            "optimizer": part(_descend, (light, self, slope), self.num_steps, carry=0),
         }
 
 

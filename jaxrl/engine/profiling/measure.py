@@ -25,6 +25,8 @@ class StageProfile:
     """Of all its turns in one update, one number a repetition."""
     counts: Counts
     """Of all its turns in one update."""
+    within: str | None = None
+    """The stage that it is a part of; None: of the update itself."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,17 +74,21 @@ class Profile:
     @property
     def counts(self) -> Counts:
         """What an update does; where only the data say how long its loops are, the sum of its stages, which know."""
-        whole, stages = self.compilation.counts, [stage.counts for stage in self.stages.values()]
+        whole, stages = self.compilation.counts, [self.stages[name].counts for name in self.parts()]
         if not whole.unknown_loops or not stages:
             return whole
         return dataclasses.replace(functools.reduce(Counts.__add__, stages), transfers=whole.transfers)
 
     @property
     def unattributed(self) -> float:
-        """Share of an update's time that no stage has; negative where parts alone cost more than together."""
+        """Share of an update's time that none of its stages has; negative where parts alone cost more than together."""
         if not self.stages:
             return math.nan
-        return 1.0 - sum(self.stage_seconds.values()) / self.median_seconds
+        return 1.0 - sum(self.parts().values()) / self.median_seconds
+
+    def parts(self, within: str | None = None) -> dict[str, float]:
+        """Median seconds of the parts of a stage in one update; of the update itself for None."""
+        return {name: seconds for name, seconds in self.stage_seconds.items() if self.stages[name].within == within}
 
 
 def profile(
@@ -151,7 +157,7 @@ def profile(
         init_seconds=whole.init_seconds,
         compilation=described(whole.program, whole.seconds),
         seconds=tuple(seconds),
-        stages={name: StageProfile(tuple(stage_seconds[name]), counts) for name, (_, counts) in stages.items()},
+        stages={name: StageProfile(tuple(stage_seconds[name]), x.counts, x.within) for name, x in stages.items()},
         tokens=tokens,
         peaks=peaks,
         compilations=compilations,

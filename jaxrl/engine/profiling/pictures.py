@@ -44,7 +44,7 @@ def save_roofline(profile: Profile, path: Path) -> None:
 
 
 def save_stages(profile: Profile, path: Path) -> None:
-    """Draw one bar: what takes the time of an update.
+    """Draw a bar of what takes the time of an update, and below a stage that of its parts.
 
     Args:
       profile: from `jaxrl.profile`, with stages.
@@ -57,12 +57,16 @@ def save_stages(profile: Profile, path: Path) -> None:
     figure = Figure(figsize=(8, 2.2), layout="constrained")
     axes: Any = figure.subplots()
     rest = max(profile.unattributed, 0.0) * profile.median_seconds
-    left = 0.0
-    for index, (name, seconds) in enumerate({**profile.stage_seconds, "in no stage": rest}.items()):
-        width = 1e3 * seconds
-        color = "lightgray" if name == "in no stage" else f"C{index % 10}"
-        axes.barh(0, width, left=left, color=color, label=f"{name} {seconds / profile.median_seconds:.0%}")
-        left += width
+    colors = {name: f"C{index % 10}" for index, name in enumerate(profile.stages)} | {"in no stage": "lightgray"}
+
+    def bars(height: int, left: float, parts: dict[str, float]) -> None:
+        for name, seconds in parts.items():
+            label = f"{name} {seconds / profile.median_seconds:.0%}"
+            axes.barh(height, 1e3 * seconds, left=left, color=colors[name], label=label)
+            bars(height - 1, left, profile.parts(name))
+            left += 1e3 * seconds
+
+    bars(0, 0.0, {**profile.parts(), "in no stage": rest})
     axes.axvline(1e3 * profile.median_seconds, color="black", linestyle="--", linewidth=1)
     axes.set(yticks=[], xlabel="milliseconds of an update (dashed: measured as a whole)")
     axes.set_title(f"{profile.algorithm} on {profile.device}")

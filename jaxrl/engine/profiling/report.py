@@ -68,13 +68,25 @@ def _stage_lines(profile: Profile) -> list[str]:
     rows: list[tuple[str, ...]] = [
         ("", "time", "share", "FLOP/s", "B/s", "kernels", "nearest limit, share of the time it explains")
     ]
-    parts = [(name, profile.stage_seconds[name], stage.counts) for name, stage in profile.stages.items()]
-    for name, seconds, counts in [*parts, ("an update", median, profile.counts)]:
+
+    def add(name: str, seconds: float, counts: Counts) -> None:
         bound, least = max(limits(counts, profile.peaks).items(), key=lambda item: item[1])
         rates = (_number(counts.flops / seconds), _number(counts.bytes / seconds), f"{counts.kernels:,.0f}")
         rows.append((name, _time(seconds), f"{seconds / median:.1%}", *rates, f"{bound} {least / seconds:.0%}"))
-    if parts:
-        rows.append(("in no stage", _time(profile.unattributed * median), f"{profile.unattributed:.1%}", *[""] * 4))
+
+    def add_rest(name: str, seconds: float) -> None:
+        rows.append((name, _time(seconds), f"{seconds / median:.1%}", *[""] * 4))
+
+    for name, seconds in profile.parts().items():
+        add(name, seconds, profile.stages[name].counts)
+        inner = profile.parts(name)
+        for part, part_seconds in inner.items():
+            add(f"  {part}", part_seconds, profile.stages[part].counts)
+        if inner:
+            add_rest("  between these", seconds - sum(inner.values()))
+    add("an update", median, profile.counts)
+    if profile.stages:
+        add_rest("in no stage", profile.unattributed * median)
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
 

@@ -61,8 +61,20 @@ class Whole:
         return time.perf_counter() - start
 
 
-def timed_stages(algorithm: Any, state: Any, key: jax.Array) -> dict[str, tuple[Callable[[int], float], Counts]]:
-    """For each stage what times its turns of so many updates, and what it does in one."""
+@dataclasses.dataclass(frozen=True)
+class TimedStage:
+    """A compiled stage."""
+
+    run: Callable[[int], float]
+    """Gives the seconds of its turns of so many updates."""
+    counts: Counts
+    """Of all its turns in one update."""
+    within: str | None
+    """The stage that it is a part of."""
+
+
+def timed_stages(algorithm: Any, state: Any, key: jax.Array) -> dict[str, TimedStage]:
+    """The compiled stages of an algorithm."""
     found, nested = {}, jax.default_backend() != "cpu"
     for name, stage in stages_of(algorithm, state, key).items():
         with jax.debug_key_reuse(False):  # every turn has the same keys, which is no mistake here
@@ -74,15 +86,15 @@ def timed_stages(algorithm: Any, state: Any, key: jax.Array) -> dict[str, tuple[
             jax.block_until_ready(program(stage, jnp.int32(turns)))
             return time.perf_counter() - start
 
-        found[name] = (run, counts)
+        found[name] = TimedStage(run, counts, stage.within)
     return found
 
 
 def in_turn(
-    whole: Whole, stages: dict[str, tuple[Callable[[int], float], Counts]], repetitions: int, region: float
+    whole: Whole, stages: dict[str, TimedStage], repetitions: int, region: float
 ) -> tuple[list[float], dict[str, list[float]], int]:
     """Seconds of an update and of each stage, and programs compiled meanwhile."""
-    runs = {"": whole.run} | {name: run for name, (run, _) in stages.items()}
+    runs = {"": whole.run} | {name: stage.run for name, stage in stages.items()}
     turns, seconds = {}, {name: [] for name in runs}
     for name, run in runs.items():
         run(1)
