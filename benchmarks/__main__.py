@@ -7,7 +7,7 @@ BENCHMARKS = {
     "learning": "What does an algorithm reach, over seeds, after a fixed number of environment steps?",
     "ppo_vs_peers": "How fast is PPO and how well does it learn, next to rejax, Stable-Baselines3 and SBX?",
     "deep_vs_peers": "How fast are the deep learners, and how well do they learn, next to rejax and SBX?",
-    "time_to_score": "How long until the median of ten seeds reaches a score, with compilation, next to rejax and SBX?",
+    "time_to_score": "How long until the median of ten seeds reaches a score, with compilation, next to others?",
     "throughput": "How fast is everything on this device, and how far from its limits?",
     "many_seeds": "How fast are 64 seeds in one program, and what memory does each of them take?",
     "replay": "What do adding to a replay and sampling from it cost, and does that grow with its capacity?",

@@ -64,9 +64,9 @@ def score_table(directory: pathlib.Path) -> str:
             rows.append([what, bar, library(result, side), steps, seconds, ratio, returns, f"`{result.command}`"])
     note = (
         "Seconds, median [quartiles] of fresh processes in turn: compilation, and training of ten seeds to the end of "
-        "the first budget of environment steps whose policies reach the bar in the median; the libraries in JAX train "
-        "the seeds together, the others one after the other. Budgets: from a sixteenth to all of the largest, in nine "
-        "parts. Return: of that run, median over its seeds, 100 greedy episodes each, one judge for all."
+        "the first budget of environment steps whose policies reach the bar in the median; rejax and jaxrl train the "
+        "seeds together, the others one after the other. Env steps: that budget, of nine from a sixteenth of the "
+        "largest. Return: of its policies, median over seeds [quartiles], greedy episodes, one judge for all."
     )
     return with_notes(render(header, rows), *([note] if measured else []), *device_lines(measured))
 

@@ -35,8 +35,9 @@ def learning_table(directory: pathlib.Path, cells: Mapping[tuple[str, str], Cell
         "Return: median over seeds [quartiles] of the mean of a seed's last 10 of 20 evaluations, 16 greedy "
         "episodes each. Steps: of each seed, a replay's random ones included. Published: the best policy that gymnax "
         "gives with the environment, after a number of steps of its own, and by how much ours is below. Seconds to the "
-        "bar: of all seeds together, with evaluation and compilation, to the first evaluation whose median reaches it; "
-        "those after compilation are taken as even. CPU-minutes: the same, to the end" + _longest(measured)
+        "bar: of all seeds together, to the first evaluation whose median reaches it: compilation of the updates, and "
+        "a share of everything else, which is taken as even. CPU-minutes: of all threads, to the end"
+        + _longest(measured)
     )
     return with_notes(render(header, rows), *([note] if measured else []), *device_lines(measured))
 

@@ -150,12 +150,12 @@ def measure(name: str, options: Options) -> Result:
         name=f"throughput_{jax.default_backend()}_{name}",
         command=results.command_line("benchmarks.throughput", command, omit=("results", "seconds")),
         configuration={"unit": profile.unit, "seeds": cell.num_seeds, "what": cell.what},
-        sides={"jaxrl": Side(machine.versions(), machine.variables(), {}, _numbers(profile))},
+        sides={"jaxrl": Side(machine.versions(), machine.variables(), {}, measurements(profile))},
         **machine.provenance(),
     )
 
 
-def _numbers(profile: Any) -> dict[str, list[Any]]:
+def measurements(profile: Any) -> dict[str, list[Any]]:
     """Every repetition of what was timed, and what was counted."""
     compilation, counts = profile.compilation, dataclasses.asdict(profile.counts)
     numbers: dict[str, list[Any]] = {

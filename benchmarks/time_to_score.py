@@ -1,4 +1,4 @@
-"""How long until the median of ten seeds reaches a score, compilation included, next to rejax and SBX?
+"""How long until the median of ten seeds reaches a score, compilation included, next to others?
 
 A library gets budgets of environment steps, each larger than the one before, until the policies of a whole run of one,
 greedy and judged by one evaluator, reach the bar in the median. That run is then timed, in fresh processes, in turn
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tyro
 
-from benchmarks import machine, results
+from benchmarks import machine, ppo_vs_peers, results
 from benchmarks.peers import Worker, default_cache, find_python
 from benchmarks.results import Result, Side
 from benchmarks.turns import measure_each, say
@@ -54,7 +54,7 @@ def deep_race(name: str, libraries: tuple[str, ...], bar: float, multiple: int) 
 
 
 RACES = {
-    "ppo": Race(Configuration(learning_rate=2e-3), ("jaxrl", "rejax", "sb3", "sbx"), 475, 61 * 8192, 8192),
+    "ppo": Race(ppo_vs_peers.Options().configuration, ("jaxrl", "rejax", "sb3", "sbx"), 475, 61 * 8192, 8192),
     "pqn": deep_race("pqn", ("jaxrl", "rejax"), 475, 8192),
     "dqn": dataclasses.replace(deep_race("dqn", ("jaxrl", "rejax"), 475, 1000), steps=400_000),
     "sac": deep_race("sac", ("jaxrl", "rejax", "sbx"), -200, 32),
@@ -143,7 +143,7 @@ def configuration(name: str, seeds: int) -> dict[str, Any]:
     race = RACES[name]
     work = TASKS[race.work] if isinstance(race.work, str) else race.work
     settings = dataclasses.asdict(work) | {"hidden_sizes": list(work.hidden_sizes)}
-    return {"race": name, "work": settings, "bar": race.bar, "largest_budget": race.steps, "seeds": seeds}
+    return {"race": name, "work": settings, "bar": race.bar, "budgets": race.budgets, "seeds": seeds}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,5 +1,6 @@
 """The profiler: its counts against arithmetic by hand and XLA's own, and a slow part that it must name."""
 
+import dataclasses
 import functools
 import json
 import math
@@ -12,11 +13,14 @@ import numpy as np
 import pytest
 
 import jaxrl
+from benchmarks import throughput
 from jaxrl import lm, networks
 from jaxrl.cli import main
-from jaxrl.engine.profiling import counts, hlo, programs, report
+from jaxrl.engine.profiling import counts, hlo, pictures, programs, report
 from jaxrl.engine.profiling.counts import Counts
+from jaxrl.engine.profiling.measure import StageProfile
 from jaxrl.engine.profiling.sweep import knee_of, sizes_of
+from jaxrl.types import Stage
 
 QUICK = {"repetitions": 2, "region": 0.01}
 
@@ -131,13 +135,13 @@ LEARNERS = {
 
 ACTING = ["random numbers", "environment", "policy"]
 STAGES = {
-    "ppo": [*ACTING, "advantages", "shuffle", "gradient", "optimizer"],
+    "ppo": [*ACTING, "learn", "advantages", "shuffle", "gradient", "optimizer"],
     "dqn": [*ACTING, "learn", "remember", "sample", "gradient", "optimizer"],
     "value iteration": ["relative", "sweep", "residual"],
     "sac": [*ACTING, "learn", "remember"],
     "rainbow": [*ACTING, "learn", "remember", "sample", "gradient", "prioritize", "optimizer"],
     "q-learning": ["rollout", "learn"],
-    "grpo": ["prompts", "prefill", "decode", "verifier", "score", "shuffle", "gradient", "optimizer"],
+    "grpo": ["prompts", "prefill", "decode", "verifier", "learn", "score", "shuffle", "gradient", "optimizer"],
     "token ppo": ["rollout", "learn"],
     "dpo": ["rollout", "learn"],
     "pretraining": ["rollout", "learn"],
@@ -152,7 +156,7 @@ def test_stages_do_together_what_an_update_does(name):
     profile = jaxrl.profile(LEARNERS[name](), **QUICK)
     assert list(profile.stages) == STAGES[name]
     together = {None: profile.compilation.counts}
-    if name in ("dqn", "rainbow"):
+    if "gradient" in STAGES[name]:  # or there is more in it than its parts
         together["learn"] = profile.stages["learn"].counts
     for within, whole in together.items():
         total = functools.reduce(Counts.__add__, (profile.stages[part].counts for part in profile.parts(within)))
@@ -218,9 +222,46 @@ FIELDS = {"num_envs": 4, "num_steps": 8, "num_epochs": 1, "num_minibatches": 1, 
     ids=["environment", "policy", "gradient"],
 )
 def test_the_slow_part_is_named(slow, where):
-    seconds = jaxrl.profile(slow(), **QUICK).stage_seconds
+    profile = jaxrl.profile(slow(), **QUICK)
+    seconds = {name: x for name, x in profile.stage_seconds.items() if not profile.parts(name)}
     assert max(seconds, key=seconds.__getitem__) == where
     assert seconds[where] > 0.6 * sum(seconds.values())
+
+
+def test_a_part_is_shown_within_its_stage(tmp_path):
+    counts = Counts(*[1e9] * 7)
+    profile = dataclasses.replace(
+        jaxrl.profile(Counter(), **QUICK),
+        seconds=(4.0, 4.0),
+        stages={
+            "act": StageProfile((1.0,), counts),
+            "learn": StageProfile((2.0,), counts),
+            "gradient": StageProfile((1.5,), counts, within="learn"),
+        },
+    )
+    assert profile.unattributed == pytest.approx(0.25)
+    assert profile.parts() == {"act": 1.0, "learn": 2.0} and profile.parts("learn") == {"gradient": 1.5}
+    rows = [line.split("  ") for line in report.page(profile).splitlines()]
+    said = {row[0] or row[1]: row for row in rows if len(row) > 2}
+    assert "37.5%" in " ".join(said["gradient"]) and "12.5%" in " ".join(said["in none of these"])
+    assert "25.0%" in " ".join(said["in no stage"])
+    pictures.save_stages(profile, tmp_path / "stages.png")
+    assert (tmp_path / "stages.png").stat().st_size > 0
+    numbers = throughput.measurements(profile)
+    assert numbers["stage learn"] == [2.0] and numbers["part gradient of learn"] == [1.5]
+
+
+@flax.struct.dataclass
+class Misnamed(jaxrl.PPO):
+    """A learner whose part belongs to nothing."""
+
+    def stages(self, state, key):
+        return {"part": Stage(jnp.sum, (jnp.ones(2),), within="lean")}
+
+
+def test_a_part_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="within='lean' is no stage"):
+        jaxrl.profile(Misnamed(ENV, ENV_PARAMS, **FIELDS), **QUICK)
 
 
 @flax.struct.dataclass

@@ -50,7 +50,7 @@ def score(
       `Scores`; those behind a completion's end mean nothing.
 
     Raises:
-      ValueError: for texts that are longer than the model's context, or completions that do not go round.
+      ValueError: for texts that are longer than the model's context, or if B is no multiple of P.
 
     Example:
       >>> from jaxrl import networks

@@ -57,13 +57,15 @@ def attend(query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array) 
     """
     batch, length, num_heads, head_dim = query.shape
     num_kv_heads, num_keys = key.shape[1], key.shape[3]
+    group = num_heads // num_kv_heads
     # One matrix per key head, of all queries that read it: a plain product, which needs no copy of the cache.
-    grouped = query.reshape(batch, length, num_kv_heads, -1, head_dim).transpose(0, 2, 3, 1, 4)
-    flat = grouped.reshape(batch, num_kv_heads, -1, head_dim)
+    grouped = query.reshape(batch, length, num_kv_heads, group, head_dim).transpose(0, 2, 3, 1, 4)
+    flat = grouped.reshape(batch, num_kv_heads, group * length, head_dim)
     scores = jnp.matmul(flat, key, preferred_element_type=jnp.float32) * head_dim**-0.5
     scores = scores.reshape(batch, num_heads, length, num_keys)
     weights = jax.nn.softmax(jnp.where(mask[:, None], scores, -1e30))
-    output = jnp.matmul(weights.astype(value.dtype).reshape(batch, num_kv_heads, -1, num_keys), value)
+    flat = weights.astype(value.dtype).reshape(batch, num_kv_heads, group * length, num_keys)
+    output = jnp.matmul(flat, value)
     return output.reshape(batch, num_heads, length, head_dim).swapaxes(1, 2), weights
 
 
@@ -126,7 +128,7 @@ class Attention(nn.Module):
             )
         output, weights = attend(query, key, value, mask)
         self.sow("intermediates", "attention", weights)
-        output = output.reshape(*x.shape[:2], -1)
+        output = output.reshape(*x.shape[:2], self.num_heads * self.head_dim)
         return dense(output, x.shape[-1], self.out_bias, self.dtype, "out"), (key, value)
 
     def _project(self, x: jax.Array, num_heads: int, name: str) -> jax.Array:

@@ -122,12 +122,12 @@ def check_minibatches(num_minibatches: Any, **sizes: Any) -> None:
       >>> check_minibatches(3, num_envs=8)
       Traceback (most recent call last):
       ...
-      ValueError: num_minibatches=3 does not divide the batch of num_envs=8; choose powers of two
+      ValueError: num_minibatches=3 does not divide the batch of num_envs=8; choose a divisor
     """
     integers = all(type(size) is int for size in (num_minibatches, *sizes.values()))
     if integers and num_minibatches > 0 and math.prod(sizes.values()) % num_minibatches:
         what = " times ".join(f"{name}={size}" for name, size in sizes.items())
-        raise ValueError(f"num_minibatches={num_minibatches} does not divide the batch of {what}; choose powers of two")
+        raise ValueError(f"num_minibatches={num_minibatches} does not divide the batch of {what}; choose a divisor")
 
 
 def scan_minibatches(

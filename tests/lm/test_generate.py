@@ -154,6 +154,13 @@ def test_a_prompt_that_is_read_once_for_its_group_has_the_scores_and_the_gradien
     logits = MODEL.apply(params(), features[:, PROMPTS.shape[1] - 1 :], method="logits")
     expected = jnp.take_along_axis(jax.nn.log_softmax(logits), tokens[..., None], axis=-1)[..., 0]
     np.testing.assert_allclose(together[0][1].log_prob, expected, atol=1e-5)
+    one = dataclasses.replace(PLAIN, max_new_tokens=1)  # of one token, before which stands only the prompt
+    alone = score(MODEL, params(), PROMPTS, START, tokens[:, :1], one).log_prob
+    np.testing.assert_allclose(alone, together[0][1].log_prob[:, :1], atol=1e-5)
+    saving = networks.Transformer(dataclasses.replace(CONFIG, remat=True))
+    again = jax.jit(jax.grad(lambda x: (score(saving, x, PROMPTS, START, tokens, PLAIN).log_prob * weight).sum()))
+    once = jax.jit(jax.grad(lambda x: (score(MODEL, x, PROMPTS, START, tokens, PLAIN).log_prob * weight).sum()))
+    chex.assert_trees_all_close(again(params()), once(params()), rtol=1e-4, atol=1e-4)
     with pytest.raises(ValueError, match="6 completions are no whole groups of 4 prompts"):
         score(MODEL, params(), jnp.ones((4, 2), jnp.int32), jnp.zeros(4, jnp.int32), tokens, PLAIN)
 

@@ -113,6 +113,42 @@ def test_of_a_pair_the_better_one_comes_first():
         np.testing.assert_array_equal(task.verify(pairs.prompts, given), reward[np.arange(64), column])
 
 
+def test_pairs_are_of_one_length():
+    dpo, batch = jaxrl.DPO(None, MODEL, sampling=THREE, reference_params=EVEN), pair_of((1.0, 1.0))
+    shorter = jax.tree.map(lambda x: x[:, :2], batch.rejected)
+    with pytest.raises(ValueError, match=r"rejected: its tokens are \(2, 2\), those of chosen \(2, 3\)"):
+        dpo.margin(ONE, batch.replace(rejected=shorter))
+
+
+@pytest.mark.parametrize("num_kept", [None, 2])
+def test_completions_stay_with_their_prompts(num_kept):
+    """By the parameters that drew them they are as probable as they were, each after its own prompt."""
+    task = lm.tasks.Parity(4)
+    config = networks.TransformerConfig(task.tokenizer.vocab_size, width=8, num_layers=1, num_heads=2, max_length=16)
+    model = networks.Transformer(config)
+    params = jax.tree.map(lambda x: 4 * x, jax.jit(model.init)(jax.random.key(0), jnp.ones((1, 1), jnp.int32)))
+    fields = {"num_prompts": 4, "group_size": 3, "num_kept": num_kept, "num_minibatches": 2}
+    algorithm = jaxrl.GRPO(task, model, params=params, reference_params=params, kl_coef=1.0, **fields)
+    _, batch = jax.jit(jaxrl.GRPO.rollout)(algorithm, algorithm.init(jax.random.key(1)), jax.random.key(2))
+    batch = batch.replace(reward=jnp.arange(12.0) // 2)  # of which no group has equal ones
+    data, metrics = jax.jit(jaxrl.GRPO.targets)(algorithm, batch)
+    assert abs(float(metrics["divergence"])) < 1e-4
+    narrow = algorithm.replace(clip_low=1e-4, clip_high=1e-4)
+    for minibatch in range(2):
+        size = len(data.weight) // 2
+        rows = jax.tree.map(lambda x, i=minibatch * size, n=size: x[i : i + n], data)
+        assert float(jax.jit(jaxrl.GRPO.loss)(narrow, params, rows)[1]["clip_fraction"]) == 0
+    swapped = data.replace(prompts=jax.tree.map(lambda x: x[::-1], data.prompts))
+    assert float(jax.jit(jaxrl.GRPO.loss)(narrow, params, swapped)[1]["clip_fraction"]) > 0.1
+
+
+def test_minibatches_are_of_whole_groups():
+    with pytest.raises(ValueError, match="num_minibatches=4 does not divide the batch of num_prompts=2; choose a div"):
+        grpo_of(num_prompts=2, group_size=8, num_minibatches=4)
+    with pytest.raises(ValueError, match="num_minibatches=4 does not divide the batch of num_kept=2"):
+        grpo_of(num_prompts=8, group_size=8, num_kept=2, num_minibatches=4)
+
+
 def grpo_of(**fields):
     fields = {"sampling": THREE, "num_prompts": 2, "group_size": 1, "advantage": lambda reward: reward} | fields
     return jaxrl.GRPO(None, MODEL, **fields)

@@ -21,8 +21,8 @@ class PreferenceBatch:
 
     Args:
       prompts: `Prompts` of B rows.
-      chosen: `Completions`, the better ones.
-      rejected: `Completions`, the worse ones.
+      chosen: `Completions` `[B, T]`, the better ones.
+      rejected: `Completions` `[B, T]`, the worse ones.
       weight: float32 `[B]`, what each pair counts; 0 where neither is better.
     """
 
@@ -127,7 +127,14 @@ class DPO:
         return learner.step(self, state, lambda params: self.loss(params, batch, reference))
 
     def margin(self, params: Any, batch: PreferenceBatch) -> jax.Array:
-        """Log π(chosen) - log π(rejected) of whole completions, `[B]`."""
+        """Log π(chosen) - log π(rejected) of whole completions, `[B]`.
+
+        Raises:
+          ValueError: where both are not of one shape.
+        """
+        shapes = batch.chosen.tokens.shape, batch.rejected.tokens.shape
+        if shapes[0] != shapes[1]:
+            raise ValueError(f"rejected: its tokens are {shapes[1]}, those of chosen {shapes[0]}; pad to one length")
         pairs = jax.tree.map(lambda x, y: jnp.stack([x, y], axis=1), batch.chosen, batch.rejected)
         scores = learner.score(self, params, batch.prompts, ops.flat(pairs))
         chosen, rejected = scores.log_prob.sum(axis=1).reshape(-1, 2).T

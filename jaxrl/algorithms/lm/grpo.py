@@ -172,11 +172,14 @@ class GRPO:
 
     def stages(self, state: LanguageState, key: jax.Array) -> dict[str, Stage]:
         """What the profiler times one by one. The key is consumed."""
-        rollout_key, draw_key, learn_key = jax.random.split(key, 3)
+        rollout_key, draw_key, learn_key, shuffle_key = jax.random.split(key, 4)
         batch = learner.completed(self, state.params, self.group_size, rollout_key)
-        targets = {"score": Stage(GRPO.targets, (self, batch))}
-        learning = learner.learning_stages(self, state, GRPO.loss, self.targets(batch)[0], learn_key)
-        return learner.drawing_stages(self, state.params, self.group_size, draw_key) | targets | learning
+        learn = {
+            "learn": Stage(GRPO.learn, (self, state, batch, learn_key), carry=1),
+            "score": Stage(GRPO.targets, (self, batch), within="learn"),
+        }
+        parts = learner.learning_stages(self, state, GRPO.loss, self.targets(batch)[0], shuffle_key)
+        return learner.drawing_stages(self, state.params, self.group_size, draw_key) | learn | parts
 
     def loss(self, params: Any, data: CompletionTargets) -> tuple[jax.Array, Metrics]:
         """Weighted policy loss and divergence of a minibatch `[P / num_minibatches, ...]`, and the metrics."""

@@ -61,7 +61,10 @@ def descend(
     data: Any,
     key: jax.Array,
 ) -> tuple[LanguageState, Metrics]:
-    """Gradient steps on the minibatches of `num_epochs` passes over data `[B, ...]`. The key is consumed."""
+    """Gradient steps on the minibatches of `num_epochs` passes over data `[B, ...]`. The key is consumed.
+
+    B are completions, or prompts where those of a prompt stay together.
+    """
     transform = ops.clipped_optimizer(algorithm, state.num_updates)
     start, sizes = (state.params, state.opt_state), (algorithm.num_epochs, algorithm.num_minibatches)
     params, opt_state, metrics = ops.minimize(loss, transform, start, data, key, *sizes)
@@ -119,7 +122,7 @@ def drawing_stages(algorithm: Any, params: Any, group_size: int, key: jax.Array)
 def learning_stages(
     algorithm: Any, state: LanguageState, loss: Callable[..., Any], data: Any, key: jax.Array
 ) -> dict[str, Stage]:
-    """What `descend` does with data `[B, ...]`, for the profiler.
+    """What `descend` does with data `[B, ...]`, parts of the stage `learn`, for the profiler.
 
     Args:
       algorithm: with `num_epochs` and `num_minibatches`.
@@ -130,11 +133,14 @@ def learning_stages(
     """
     minibatch = jax.tree.map(lambda x: x[: len(x) // algorithm.num_minibatches], data)
     num_gradients = algorithm.num_epochs * algorithm.num_minibatches
-    gradient = Stage(jax.grad(loss, argnums=1, has_aux=True), (algorithm, state.params, minibatch), num_gradients)
     slope = jax.tree.map(jnp.zeros_like, state.params)
-    optimizer = Stage(_moved, (state, algorithm, slope), num_gradients, carry=0)
-    shuffle = Stage(ops.shuffled, (data, key), algorithm.num_epochs)
-    return {"shuffle": shuffle, "gradient": gradient, "optimizer": optimizer}
+    gradient = (jax.grad(loss, argnums=1, has_aux=True), (algorithm, state.params, minibatch))
+    part = functools.partial(Stage, within="learn")
+    return {
+        "shuffle": part(ops.shuffled, (data, key), algorithm.num_epochs),
+        "gradient": part(*gradient, num_gradients),
+        "optimizer": part(_moved, (state, algorithm, slope), num_gradients, carry=0),
+    }
 
 
 def _asked(task: Any, key: jax.Array, num_prompts: int) -> Any:

@@ -1,6 +1,7 @@
 """Proximal policy optimization."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -179,18 +180,20 @@ class PPO:
 
     def stages(self, state: PolicyState, key: jax.Array) -> dict[str, Stage]:
         """What the profiler times one by one. The key is consumed."""
-        rollout_key, act_key, learn_key = jax.random.split(key, 3)
+        rollout_key, act_key, learn_key, shuffle_key = jax.random.split(key, 4)
         _, batch = self.rollout(state, rollout_key)
         data, num_gradients = self.targets(state, batch), self.num_epochs * self.num_minibatches
         minibatch = jax.tree.map(lambda x: x[: len(x) // self.num_minibatches], data)
         gradient = (jax.grad(PPO.loss, argnums=1, has_aux=True), (self, state.params, state, minibatch))
         slope = jax.tree.map(jnp.zeros_like, state.params)
         step = (first_carry(state), self, state.num_updates, slope)
+        part = functools.partial(Stage, within="learn")
         return envs.acting_stages(self, state, (state.obs, state.env_state), act_key, self.num_steps) | {
-            "advantages": Stage(PPO.targets, (self, state, batch)),
-            "shuffle": Stage(ops.shuffled, (data, learn_key), self.num_epochs),
-            "gradient": Stage(*gradient, num_gradients),
-            "optimizer": Stage(_optimize, step, num_gradients, carry=0),
+            "learn": Stage(PPO.learn, (self, state, batch, learn_key), carry=1),
+            "advantages": part(PPO.targets, (self, state, batch)),
+            "shuffle": part(ops.shuffled, (data, shuffle_key), self.num_epochs),
+            "gradient": part(*gradient, num_gradients),
+            "optimizer": part(_optimize, step, num_gradients, carry=0),
         }
 
     def loss(self, params: Any, state: PolicyState, minibatch: PPOBatch) -> tuple[jax.Array, Metrics]:

@@ -68,7 +68,7 @@ class Profile:
 
     @property
     def stage_seconds(self) -> dict[str, float]:
-        """Median seconds of each stage in one update."""
+        """Median seconds of each stage in one update, parts of others among them: `parts` tells them apart."""
         return {name: float(np.median(stage.seconds)) for name, stage in self.stages.items()}
 
     @property

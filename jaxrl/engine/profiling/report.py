@@ -83,7 +83,7 @@ def _stage_lines(profile: Profile) -> list[str]:
         for part, part_seconds in inner.items():
             add(f"  {part}", part_seconds, profile.stages[part].counts)
         if inner:
-            add_rest("  between these", seconds - sum(inner.values()))
+            add_rest("  in none of these", seconds - sum(inner.values()))
     add("an update", median, profile.counts)
     if profile.stages:
         add_rest("in no stage", profile.unattributed * median)

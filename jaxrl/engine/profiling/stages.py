@@ -54,9 +54,16 @@ def stages_of(algorithm: Any, state: Any, key: jax.Array) -> dict[str, Stage]:
     """The stages that an algorithm names; else its two halves, if it has them; else none.
 
     An update runs the halves as often as their transitions go into its environment steps.
+
+    Raises:
+      ValueError: for a part of a stage that there is not.
     """
     if hasattr(algorithm, "stages"):
-        return {name: stage for name, stage in algorithm.stages(state, key).items() if stage.times}
+        found = {name: stage for name, stage in algorithm.stages(state, key).items() if stage.times}
+        lost = {stage.within for stage in found.values()} - {None, *found}
+        if lost:
+            raise ValueError(f"within={lost.pop()!r} is no stage; there are: {', '.join(found)}")
+        return found
     if not (hasattr(algorithm, "rollout") and hasattr(algorithm, "learn")):
         return {}
     first_key, rollout_key, learn_key = jax.random.split(key, 3)
