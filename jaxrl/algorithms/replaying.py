@@ -105,12 +105,10 @@ def update(algorithm: Any, state: Any, key: jax.Array) -> tuple[Any, Metrics]:
 
 
 def stages(algorithm: Any, state: Any, key: jax.Array) -> dict[str, Stage]:
-    """Acting, and learning from the replay, as often as an update does, for the profiler. The key is consumed."""
-    rollout_key, act_key, learn_key = jax.random.split(key, 3)
+    """Acting, and remembering, as often as an update does, for the profiler. The key is consumed."""
+    rollout_key, act_key = jax.random.split(key)
     memory, turns = state.memory, algorithm.num_steps
     _, batch = rollout(algorithm, state, rollout_key)
     begin, times = (memory.obs, memory.env_state), algorithm.train_every
-    return envs.acting_stages(algorithm, state, begin, act_key, times, turns) | {
-        "learn": Stage(type(algorithm).learn, (algorithm, state, batch, learn_key), turns, carry=1),
-        "remember": Stage(remember, (memory, batch), turns, carry=0, within="learn"),
-    }
+    acting = envs.acting_stages(algorithm, state, begin, act_key, times, turns)
+    return acting | {"remember": Stage(remember, (memory, batch), turns, carry=0, within="learn")}

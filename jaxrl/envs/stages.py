@@ -12,7 +12,7 @@ from jaxrl.types import Stage
 def acting_stages(
     algorithm: Any, state: Any, begin: tuple[Any, Any], key: jax.Array, num_steps: int, rollouts: int = 1
 ) -> dict[str, Stage]:
-    """Random numbers, environments and policy, of rollouts as `rollout` makes them.
+    """Random numbers, environments and policy, parts of rollouts as `rollout` makes them.
 
     Args:
       algorithm: with `env`, `env_params` and `explore`.
@@ -40,10 +40,11 @@ def acting_stages(
     action, _ = algorithm.explore(state, begin[0], explore_key)
     stepped = (begin, jax.random.split(step_key, num_envs), action, algorithm.env_params)
     times, numbers = num_steps * rollouts, functools.partial(jax.random.split, num=(num_steps, num_envs + 1))
+    part = functools.partial(Stage, within="rollout")
     return {
-        "random numbers": Stage(numbers, (numbers_key,), rollouts),
-        "environment": Stage(functools.partial(_environment, algorithm.env), stepped, times, carry=0),
-        "policy": Stage(type(algorithm).explore, (algorithm, state, begin[0], policy_key), times),
+        "random numbers": part(numbers, (numbers_key,), rollouts),
+        "environment": part(functools.partial(_environment, algorithm.env), stepped, times, carry=0),
+        "policy": part(type(algorithm).explore, (algorithm, state, begin[0], policy_key), times),
     }
 
 

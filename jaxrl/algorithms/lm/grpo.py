@@ -171,15 +171,12 @@ class GRPO:
         return data, learner.completion_metrics(self, batch) | said
 
     def stages(self, state: LanguageState, key: jax.Array) -> dict[str, Stage]:
-        """What the profiler times one by one. The key is consumed."""
-        rollout_key, draw_key, learn_key, shuffle_key = jax.random.split(key, 4)
+        """What the profiler times one by one within the halves. The key is consumed."""
+        rollout_key, draw_key, shuffle_key = jax.random.split(key, 3)
         batch = learner.completed(self, state.params, self.group_size, rollout_key)
-        learn = {
-            "learn": Stage(GRPO.learn, (self, state, batch, learn_key), carry=1),
-            "score": Stage(GRPO.targets, (self, batch), within="learn"),
-        }
-        parts = learner.learning_stages(self, state, GRPO.loss, self.targets(batch)[0], shuffle_key)
-        return learner.drawing_stages(self, state.params, self.group_size, draw_key) | learn | parts
+        targets = {"score": Stage(GRPO.targets, (self, batch), within="learn")}
+        learning = learner.learning_stages(self, state, GRPO.loss, self.targets(batch)[0], shuffle_key)
+        return learner.drawing_stages(self, state.params, self.group_size, draw_key) | targets | learning
 
     def loss(self, params: Any, data: CompletionTargets) -> tuple[jax.Array, Metrics]:
         """Weighted policy loss and divergence of a minibatch `[P / num_minibatches, ...]`, and the metrics."""

@@ -98,7 +98,7 @@ def completed(algorithm: Any, params: Any, group_size: int, key: jax.Array) -> C
 
 
 def drawing_stages(algorithm: Any, params: Any, group_size: int, key: jax.Array) -> dict[str, Stage]:
-    """Prompts, tokens and verifier, as `completed` makes and judges completions, for the profiler.
+    """Prompts, tokens and verifier, as `completed` makes and judges completions: parts of `rollout`, for the profiler.
 
     The tokens are as many as its longest completion has, or as are drawn in any case.
     """
@@ -111,18 +111,19 @@ def drawing_stages(algorithm: Any, params: Any, group_size: int, key: jax.Array)
     begun = prefill(plain, asked.tokens, asked.start, jax.random.fold_in(prefill_key, 0))
     decode = functools.partial(lm.decode, model=model, sampling=sampling)
     longest = int(batch.completions.lengths.max()) if sampling.early_exit else sampling.max_new_tokens
+    part = functools.partial(Stage, within="rollout")
     return {
-        "prompts": Stage(ask, (algorithm.task, ask_key)),
-        "prefill": Stage(prefill, (plain, asked.tokens, asked.start, prefill_key)),
-        "decode": Stage(decode, (begun, plain, decode_key), longest - 1, carry=0),
-        "verifier": Stage(_verified, (algorithm.task, batch.prompts, batch.completions)),
+        "prompts": part(ask, (algorithm.task, ask_key)),
+        "prefill": part(prefill, (plain, asked.tokens, asked.start, prefill_key)),
+        "decode": part(decode, (begun, plain, decode_key), longest - 1, carry=0),
+        "verifier": part(_verified, (algorithm.task, batch.prompts, batch.completions)),
     }
 
 
 def learning_stages(
     algorithm: Any, state: LanguageState, loss: Callable[..., Any], data: Any, key: jax.Array
 ) -> dict[str, Stage]:
-    """What `descend` does with data `[B, ...]`, parts of the stage `learn`, for the profiler.
+    """What `descend` does with data `[B, ...]`, parts of `learn`, for the profiler.
 
     Args:
       algorithm: with `num_epochs` and `num_minibatches`.

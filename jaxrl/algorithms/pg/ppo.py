@@ -179,8 +179,8 @@ class PPO:
         return PPOBatch(flat, value, advantage.reshape(-1), target.reshape(-1))
 
     def stages(self, state: PolicyState, key: jax.Array) -> dict[str, Stage]:
-        """What the profiler times one by one. The key is consumed."""
-        rollout_key, act_key, learn_key, shuffle_key = jax.random.split(key, 4)
+        """What the profiler times one by one within the halves. The key is consumed."""
+        rollout_key, act_key, shuffle_key = jax.random.split(key, 3)
         _, batch = self.rollout(state, rollout_key)
         data, num_gradients = self.targets(state, batch), self.num_epochs * self.num_minibatches
         minibatch = jax.tree.map(lambda x: x[: len(x) // self.num_minibatches], data)
@@ -189,7 +189,6 @@ class PPO:
         step = (first_carry(state), self, state.num_updates, slope)
         part = functools.partial(Stage, within="learn")
         return envs.acting_stages(self, state, (state.obs, state.env_state), act_key, self.num_steps) | {
-            "learn": Stage(PPO.learn, (self, state, batch, learn_key), carry=1),
             "advantages": part(PPO.targets, (self, state, batch)),
             "shuffle": part(ops.shuffled, (data, shuffle_key), self.num_epochs),
             "gradient": part(*gradient, num_gradients),

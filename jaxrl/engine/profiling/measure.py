@@ -107,7 +107,7 @@ def profile(
     machine hits them all; the device's limits are measured in the same process.
 
     Args:
-      algorithm: any; one with `stages(state, key)` is taken apart by them, one with `rollout` and `learn` in halves.
+      algorithm: any; `rollout` and `learn` are its halves, and what `stages(state, key)` gives are parts of them.
       key: of the random numbers; None: of seed 0.
       num_seeds: seeds in one program.
       repetitions: of every timing, after a warm-up.

@@ -51,19 +51,23 @@ def repeat(stage: Stage, updates: jax.Array, nested: bool) -> Any:
 
 
 def stages_of(algorithm: Any, state: Any, key: jax.Array) -> dict[str, Stage]:
-    """The stages that an algorithm names; else its two halves, if it has them; else none.
-
-    An update runs the halves as often as their transitions go into its environment steps.
+    """The two halves of an algorithm's update, if it has them, and the stages that it names, most of them within one.
 
     Raises:
       ValueError: for a part of a stage that there is not.
     """
+    halves_key, parts_key = jax.random.split(key)
+    found = _halves(algorithm, state, halves_key)
     if hasattr(algorithm, "stages"):
-        found = {name: stage for name, stage in algorithm.stages(state, key).items() if stage.times}
-        lost = {stage.within for stage in found.values()} - {None, *found}
-        if lost:
-            raise ValueError(f"within={lost.pop()!r} is no stage; there are: {', '.join(found)}")
-        return found
+        found |= {name: stage for name, stage in algorithm.stages(state, parts_key).items() if stage.times}
+    lost = {stage.within for stage in found.values()} - {None, *found}
+    if lost:
+        raise ValueError(f"within={lost.pop()!r} is no stage; there are: {', '.join(found)}")
+    return found
+
+
+def _halves(algorithm: Any, state: Any, key: jax.Array) -> dict[str, Stage]:
+    """Its `rollout` and `learn`, run as often as their transitions go into the environment steps of an update."""
     if not (hasattr(algorithm, "rollout") and hasattr(algorithm, "learn")):
         return {}
     first_key, rollout_key, learn_key = jax.random.split(key, 3)
