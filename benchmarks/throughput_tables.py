@@ -28,8 +28,8 @@ def throughput_table(directory: pathlib.Path) -> str:
         "Median [quartiles]; compilation is tracing, lowering, compiling one program. Peaks are of the same process: "
         "the fastest float32 matrix product, and the faster of a copy and a matrix–vector product. FLOPs and bytes are "
         "counted from the compiled program, as if nothing were cached between kernels: what caches hold may exceed the "
-        "peak, as may a program that only reads. In no stage: the part of an update that its stages, each timed as a "
-        "program of its own, leave open; negative where they alone cost more than together, by the launches of each."
+        "peak, as may a program that only reads. In no stage: the part of an update that its halves, or a solver's "
+        "stages, each timed as a program of its own, leave open; negative where they alone cost more than together."
     )
     return with_notes(render(header, rows), *([note] if measured else []), *device_lines(measured))
 
