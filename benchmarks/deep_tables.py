@@ -50,8 +50,7 @@ def score_table(directory: pathlib.Path) -> str:
         what, bar = f"{name}, {race.env}", f"≥ {race.bar:g}"
         if result is None:
             command = f"`python -m benchmarks.time_to_score --races {name}`"
-            sides = [library.removeprefix("deep ") for library in race.libraries]
-            rows += [[what, bar, side, "–", "not measured", "–", "–", command] for side in sides]
+            rows += [[what, bar, side, "–", "not measured", "–", "–", command] for side in race.sides]
             continue
         measured.append(result)
         ours = result.sides["jaxrl"].measurements["seconds"]

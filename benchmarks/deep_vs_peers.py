@@ -10,6 +10,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import tyro
 
 from benchmarks import machine, results
@@ -94,16 +95,13 @@ def make_result(options: Options, name: str, facts: dict[str, Any], numbers: dic
 
 def judge(options: Options, task: Task, trained: dict[str, list[Any]], numbers: dict[str, Any]) -> None:
     """Add the returns of the policies to the numbers of their sides."""
-    import jax  # starts JAX here: only after all timing
+    from benchmarks.evaluator import play  # starts JAX here: only after all timing
 
-    from benchmarks.evaluator import play
-
-    activation = {"relu": jax.nn.relu, "tanh": jax.numpy.tanh}[task.activation]
     for side, policies in trained.items():
         if policies:
-            returns = play(policies, task.env, options.episodes, activation)
+            returns = play(policies, task.env, options.episodes, task.activation)
             numbers[side]["policy_returns"] = returns.tolist()
-            say(f"{side}: return {float(jax.numpy.median(returns.mean(-1))):.1f}")
+            say(f"{side}: return {np.median(returns.mean(-1)):.1f}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -10,6 +10,8 @@ import numpy as np
 import jaxrl
 from jaxrl.algorithms.replaying import random_action
 
+ACTIVATIONS = {"relu": jax.nn.relu, "tanh": jnp.tanh}
+
 
 @flax.struct.dataclass
 class GreedyActor:
@@ -74,7 +76,7 @@ class RandomActor:
 
 
 def play(
-    policies: list[list[dict[str, Any]]], env_name: str, num_episodes: int = 100, activation: Any = jnp.tanh
+    policies: list[list[dict[str, Any]]], env_name: str, num_episodes: int = 100, activation: str = "tanh"
 ) -> np.ndarray:
     """Play every policy from the same starts.
 
@@ -83,13 +85,13 @@ def play(
         `offset` where a layer's output is normalized.
       env_name: gymnax environment with a time limit.
       num_episodes: E.
-      activation: of the hidden layers.
+      activation: of the hidden layers, a key of `ACTIVATIONS`.
 
     Returns:
       `[K, E]` returns of whole episodes.
     """
     env, env_params = jaxrl.envs.make(env_name)
-    actor = GreedyActor(env_params, env, activation)
+    actor = GreedyActor(env_params, env, ACTIVATIONS[activation])
     arrays = [[{k: np.asarray(v, np.float32) for k, v in layer.items()} for layer in p] for p in policies]
     stacked = jax.tree.map(lambda *xs: jnp.stack(xs), *arrays)
     key = jax.random.key(20_000)

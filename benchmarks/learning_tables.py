@@ -17,18 +17,8 @@ CPU_MINUTES = 30
 def learning_table(directory: pathlib.Path, cells: Mapping[tuple[str, str], Cell] = CELLS) -> str:
     """Learning: one row a cell, the measured ones from their results."""
     found = {cell: results.load(result_name(*cell), directory) for cell in cells}
-    header = (
-        "algorithm",
-        "environment",
-        "steps",
-        "seeds",
-        "return",
-        "bar",
-        "seconds to it",
-        "published",
-        "CPU-minutes",
-    )
-    header += ("command",)
+    what = ("algorithm", "environment", "steps", "seeds")
+    header = (*what, "return", "bar", "seconds to it", "published", "CPU-minutes", "command")
     rows = [learning_row(*cell, cells[cell], result) for cell, result in found.items()]
     measured = [result for result in found.values() if result]
     note = (

@@ -41,9 +41,21 @@ class Race:
     activation: str = "tanh"
 
     @property
+    def sides(self) -> dict[str, str]:
+        """The libraries by their own names."""
+        return {library.removeprefix("deep "): library for library in self.libraries}
+
+    @property
     def budgets(self) -> list[int]:
         """Environment steps of each seed, from few to many."""
         return [max(round(share * self.steps / self.multiple), 1) * self.multiple for share in SHARES]
+
+
+def ppo_race(bar: float) -> Race:
+    """The work that `ppo_vs_peers` times, up to the steps after which it judges."""
+    options = ppo_vs_peers.Options()
+    work, libraries = options.configuration, ("jaxrl", *options.peers)
+    return Race(work, libraries, bar, options.policy_updates * work.steps_per_update, work.steps_per_update)
 
 
 def deep_race(name: str, libraries: tuple[str, ...], bar: float, multiple: int) -> Race:
@@ -54,7 +66,7 @@ def deep_race(name: str, libraries: tuple[str, ...], bar: float, multiple: int) 
 
 
 RACES = {
-    "ppo": Race(ppo_vs_peers.Options().configuration, ("jaxrl", "rejax", "sb3", "sbx"), 475, 61 * 8192, 8192),
+    "ppo": ppo_race(475),
     "pqn": deep_race("pqn", ("jaxrl", "rejax"), 475, 8192),
     "dqn": dataclasses.replace(deep_race("dqn", ("jaxrl", "rejax"), 475, 1000), steps=400_000),
     "sac": deep_race("sac", ("jaxrl", "rejax", "sbx"), -200, 32),
@@ -89,12 +101,9 @@ def run(race: Race, library: str, python: str, steps: int, seeds: int) -> dict[s
 
 def score(race: Race, policies: list[Any], episodes: int) -> list[float]:
     """Mean return of each policy."""
-    import jax
+    from benchmarks.evaluator import play  # starts JAX here: not for those who read results
 
-    from benchmarks.evaluator import play
-
-    activation = {"relu": jax.nn.relu, "tanh": jax.numpy.tanh}[race.activation]
-    return np.mean(play(policies, race.env, episodes, activation), axis=-1).tolist()
+    return np.mean(play(policies, race.env, episodes, race.activation), axis=-1).tolist()
 
 
 def search(race: Race, library: str, python: str, options: Options) -> tuple[dict[str, list[Any]], dict[str, Any]]:
@@ -133,7 +142,7 @@ def measure(name: str, options: Options) -> Result:
         name=f"time_to_score_{name}",
         command=results.command_line("benchmarks.time_to_score", named, omit=("cache", "results")),
         configuration=configuration(name, options.seeds),
-        sides={lib.removeprefix("deep "): Side(**found[lib][1], measurements=numbers[lib]) for lib in race.libraries},
+        sides={name: Side(**found[lib][1], measurements=numbers[lib]) for name, lib in race.sides.items()},
         **machine.provenance(),
     )
 

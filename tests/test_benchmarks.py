@@ -504,8 +504,7 @@ def test_what_is_judged_acts_as_the_learner_does(name):
     noisy = jax.tree.map(lambda x: x + 0.1 * jnp.sin(jnp.arange(x.size, dtype=x.dtype)).reshape(x.shape), state.params)
     state = dataclasses.replace(state, params=noisy)
     layers = deep_jaxrl.actor_layers(task)((state,))
-    activation = {"relu": jax.nn.relu, "tanh": jnp.tanh}[task.activation]
-    judge = evaluator.GreedyActor(learner.env_params, learner.env, activation)
+    judge = evaluator.GreedyActor(learner.env_params, learner.env, evaluator.ACTIVATIONS[task.activation])
     arrays = [{name: jnp.asarray(value) for name, value in layer.items()} for layer in layers]
     space = learner.env.observation_space(learner.env_params)
     obs = jax.random.normal(jax.random.key(1), (64, *space.shape))

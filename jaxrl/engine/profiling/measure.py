@@ -46,7 +46,7 @@ class Profile:
     seconds: tuple[float, ...]
     """Of an update, one number a repetition."""
     stages: dict[str, StageProfile]
-    """Empty with several seeds, and for an algorithm that names no parts."""
+    """Empty with several seeds, and for an algorithm that has neither halves nor `stages`."""
     tokens: float | None
     """Mean tokens drawn, or read, by an update of a language model; None of others."""
     peaks: Peaks
