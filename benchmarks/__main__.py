@@ -14,7 +14,7 @@ BENCHMARKS = {
     "suites": "Does PPO learn in one environment of each other suite?",
     "lm_learning": "Does reinforcement make a small language model better than what it was pretrained on?",
     "lm_vs_peers": "How fast are generation, GRPO and pretraining, next to transformers, TRL and PyTorch? (two cores)",
-    "lm_memory": "How much memory does a step of GRPO take with 0.5 billion parameters? (11 GiB)",
+    "lm_memory": "How much memory does a step of GRPO take with 0.5 billion parameters? (10.3 GiB)",
     "dynamic_programming": "How fast are processes solved, next to quantecon and SciPy, and near the memory's limit?",
     "complexity": "What does a sweep cost as a process grows in states and actions?",
     "independent_runs": "How fast are 1024 runs of Q-learning in one call, and are they those of separate calls?",

@@ -10,8 +10,8 @@ from benchmarks.rendering import render
 from benchmarks.results import Result
 
 DRAWS = 4000
-FEWEST = 3
-"""Repetitions below which nothing is said of a difference."""
+FEWEST = 5
+"""Repetitions below which nothing is said of a difference: two samples of three are apart by chance once in ten."""
 
 
 def ratio_interval(before: Any, after: Any) -> tuple[float, float, float]:
@@ -57,17 +57,22 @@ def _row(before: list[float], after: list[float]) -> list[str]:
     middle = [f"{np.median(x):.4g}" for x in (before, after)]
     if before == after:
         return [*middle, "1", "equal"]
-    if min(map(len, (before, after))) < FEWEST:
-        return [*middle, "–", f"fewer than {FEWEST} repetitions"]
     if min(before + after) <= 0:
         return [*middle, "–", "no ratio: not all are positive"]
+    if len(before) == len(after) == 1:
+        return [*middle, f"{after[0] / before[0]:.3f}", "one value each: a count is no noise, a time may be"]
+    if min(map(len, (before, after))) < FEWEST:
+        return [*middle, "–", f"fewer than {FEWEST} repetitions"]
     ratio, low, high = ratio_interval(before, after)
     return [*middle, f"{ratio:.3f} [{low:.3f}, {high:.3f}]", "yes" if low <= 1 <= high else "no"]
 
 
 def _circumstances(before: Result, after: Result) -> list[str]:
     """What else differs."""
-    said = [f"before: {before.commit[:7]}, {before.timestamp}; after: {after.commit[:7]}, {after.timestamp}"]
+    said = [
+        f"before: {before.commit[:7]}, {before.timestamp}; after: {after.commit[:7]}, {after.timestamp}",
+        "intervals are of repetitions within one process; another process may be faster or slower as a whole",
+    ]
     for what in ("device", "configuration"):
         one, other = getattr(before, what), getattr(after, what)
         if one != other:

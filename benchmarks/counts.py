@@ -59,14 +59,15 @@ def counted(algorithm: Any) -> dict[str, float]:
     from jaxrl.engine.profiling.programs import compiled_updates, described
     from jaxrl.types import steps_per_update
 
-    program, seconds = compiled_updates(algorithm, jax.random.split(jax.random.key(0)), longest=16)
-    found, units = described(program, seconds | {"first_run_seconds": 0.0}), steps_per_update(algorithm)
+    program, seconds, programs = compiled_updates(algorithm, jax.random.split(jax.random.key(0)), longest=16)
+    found, units = described(program, seconds | {"first_run_seconds": 0.0}, programs), steps_per_update(algorithm)
     return {
         "flops": found.counts.flops / units,
         "bytes": found.counts.bytes / units,
         "kernels": found.counts.kernels / units,
         "temporary_bytes": found.temporary_bytes,
         "instructions": found.instructions,
+        "compilations": found.programs,
     }
 
 

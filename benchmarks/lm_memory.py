@@ -45,7 +45,7 @@ class Options:
     layers: int = SHAPE["num_hidden_layers"]
     """Blocks; fewer for a try."""
     steps: int = 2
-    """Steps of GRPO; the first one has the compilation in it."""
+    """Steps of GRPO, which is compiled before them."""
     prompts: int = 2
     group_size: int = 4
     prompt_length: int = 32

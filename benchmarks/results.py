@@ -134,15 +134,21 @@ def _build(cls: Any, record: Mapping[str, Any]) -> Any:
 
 
 def save(result: Result, directory: pathlib.Path = RESULTS) -> pathlib.Path:
-    """Write `directory/NAME.json` atomically: a reader sees the old file or the new one, never a part."""
+    """Write NAME.json atomically into `folder`: a reader sees the old file or the new one, never a part."""
     text = to_json(result)
     from_json(text)
+    directory = folder(result.device.platform, directory)
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{result.name}.json"
     partial = path.with_suffix(f".{os.getpid()}.partial")
     partial.write_text(text)
     partial.replace(path)
     return path
+
+
+def folder(platform: str, directory: pathlib.Path = RESULTS) -> pathlib.Path:
+    """Where results of a platform are: those of a CPU in the directory itself, others beside them in their own."""
+    return directory if platform == "cpu" else directory / platform
 
 
 def load(name: str, directory: pathlib.Path = RESULTS) -> Result | None:

@@ -46,6 +46,17 @@ def run(kind: str, others: Iterable[str]) -> None:
     path = results.save(cells_result(kind, QUICK if kind == "quick" else fitting, directory), directory)
     say(f"wrote {path}")
     if kind == "full":
-        for name in others:
-            say(name)
-            importlib.import_module(f"benchmarks.{name}").main([])
+        failed = [name for name in others if not _succeeds(name)]
+        if failed:
+            raise SystemExit(f"failed: {', '.join(failed)}")
+
+
+def _succeeds(name: str) -> bool:
+    """Run a benchmark, and say what ended it: hours of others stand behind it."""
+    say(name)
+    try:
+        importlib.import_module(f"benchmarks.{name}").main([])
+    except (Exception, SystemExit) as error:
+        say(f"{name} failed: {error or type(error).__name__}")
+        return False
+    return True

@@ -124,7 +124,7 @@ CELLS: dict[str, Cell] = {
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Profile every cell that fits the device; writes benchmarks/results/throughput_PLATFORM_CELL.json."""
+    """Profile every cell that fits the device; writes benchmarks/results/[PLATFORM/]throughput_CELL.json."""
 
     cells: tuple[str, ...] = ()
     """Empty: all, on a CPU those that two cores can."""
@@ -147,7 +147,7 @@ def measure(name: str, options: Options) -> Result:
     jax.clear_caches()
     command = dataclasses.replace(options, cells=(name,))
     return Result(
-        name=f"throughput_{jax.default_backend()}_{name}",
+        name=f"throughput_{name}",
         command=results.command_line("benchmarks.throughput", command, omit=("results", "seconds")),
         configuration={"unit": profile.unit, "seeds": cell.num_seeds, "what": cell.what},
         sides={"jaxrl": Side(machine.versions(), machine.variables(), {}, measurements(profile))},

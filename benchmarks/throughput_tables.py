@@ -17,7 +17,7 @@ def throughput_table(directory: pathlib.Path) -> str:
     rows, measured = [], []
     for platform in PLATFORMS:
         for name, cell in CELLS.items():
-            result = results.load(f"throughput_{platform}_{name}", directory)
+            result = results.load(f"throughput_{name}", results.folder(platform, directory))
             if result is not None:
                 measured.append(result)
                 rows.append(throughput_row(result))
@@ -31,7 +31,17 @@ def throughput_table(directory: pathlib.Path) -> str:
         "peak, as may a program that only reads. In no stage: the part of an update that its halves, or a solver's "
         "stages, each timed as a program of its own, leave open; negative where they alone cost more than together."
     )
-    return with_notes(render(header, rows), *([note] if measured else []), *device_lines(measured))
+    notes = [note] if measured else []
+    return with_notes(render(header, rows), *notes, *_made(measured), *device_lines(measured))
+
+
+def _made(measured: list[Result]) -> list[str]:
+    """What is to say of how results were made, a line for each way."""
+    ways: dict[str, list[str]] = {}
+    for result in measured:
+        if "made" in result.configuration:
+            ways.setdefault(result.configuration["made"], []).append(result.name.removeprefix("throughput_"))
+    return [f"On another machine, {', '.join(names)}: {way}." for way, names in ways.items()]
 
 
 def throughput_row(result: Result) -> list[str]:
@@ -42,7 +52,7 @@ def throughput_row(result: Result) -> list[str]:
     stages = [statistics.median(values) for name, values in numbers.items() if name.startswith("stage ")]
     tokens = numbers.get("tokens_per_second")
     return [
-        CELLS[result.name.split("_", 2)[2]].what,
+        CELLS[result.name.removeprefix("throughput_")].what,
         result.device.kind if result.device.platform != "cpu" else f"{result.device.cores} cores",
         f"{spread(numbers['units_per_second'], ',.0f')} {unit}"
         + (f", {statistics.median(tokens):,.0f} tokens" if tokens else ""),

@@ -591,6 +591,10 @@ def test_noise_and_a_difference_are_told_apart():
     assert compare.comparison(before, same).splitlines()[2].endswith("| yes |")
     assert compare.comparison(before, slower).splitlines()[2].endswith("| no |")
     assert "| equal |" in compare.comparison(before, slower)  # of the bytes
+    few = compare.comparison(timed_result([1.0, 1.1, 1.2, 1.3]), timed_result([2.0, 2.1, 2.2, 2.3]))
+    assert "fewer than 5 repetitions" in few  # all above all others: of four and four by chance once in 35
+    counted = compare.comparison(timed_result([1.0]), timed_result([2.0]))
+    assert "| 2.000 | one value each" in counted
 
 
 def test_the_interval_holds_what_is_true_nineteen_times_of_twenty():
@@ -612,6 +616,35 @@ def test_a_comparison_says_what_else_differs(tmp_path, capsys):
     assert "another device" in capsys.readouterr().out
 
 
+def test_results_of_an_accelerator_stand_beside_those_of_the_cpu(tmp_path):
+    results.save(make_result("learning_x"), tmp_path)
+    other = dataclasses.replace(make_result("learning_x"), device=dataclasses.replace(DEVICE, platform="gpu"))
+    assert results.save(other, tmp_path) == tmp_path / "gpu" / "learning_x.json"
+    assert results.load("learning_x", tmp_path).device.platform == "cpu"
+    assert results.load("learning_x", results.folder("gpu", tmp_path)).device.platform == "gpu"
+
+
+def test_one_benchmark_that_fails_does_not_end_the_suite(tmp_path, monkeypatch, capsys):
+    ran = []
+
+    def main_of(name):
+        def main(arguments):
+            ran.append(name)
+            if name == "replay":
+                raise ValueError("no room")
+            if name == "lm_vs_peers":
+                raise SystemExit("cores: there are 1")
+
+        return types.SimpleNamespace(main=main)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(suite, "cells_result", lambda *_: make_result("suite_full"))
+    monkeypatch.setattr(suite.importlib, "import_module", lambda name: main_of(name.rpartition(".")[2]))
+    with pytest.raises(SystemExit, match="failed: replay, lm_vs_peers"):
+        suite.run("full", ["replay", "lm_vs_peers", "tables"])
+    assert ran == ["replay", "lm_vs_peers", "tables"] and "no room" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("arguments", [["--compare"], ["--compare", "no.json", "such.json"], ["--quick", "--fast"]])
 def test_what_cannot_be_compared_or_run_is_refused(arguments):
     with pytest.raises(SystemExit) as error:
@@ -630,7 +663,7 @@ def test_the_quick_suite_is_one_result_that_compare_reads(tmp_path, monkeypatch,
     assert list(result.sides) == ["fanout"] and result.sides["fanout"].measurements["compilations"] == [0.0]
     listing.main(["--compare", str(path), str(path)])
     assert "equal" in capsys.readouterr().out
-    (cell,) = (tmp_path / "runs").rglob("throughput_cpu_fanout.json")
+    (cell,) = (tmp_path / "runs").rglob("throughput_fanout.json")
     assert "sweeps" in throughput_tables.throughput_table(cell.parent)
 
 

@@ -153,6 +153,9 @@ def test_a_model_of_yours_on_questions_of_yours(
         (["train", "grpo", "party"], "did you mean parity"),
         (["train", "grpo", "parity", "--text", "x"], "task: name one of"),
         (["train", "grpo", "parity", "--model.depth", "3"], "model.depth: a model has no such option"),
+        (["train", "grpo", "parity", "--model.tied", "false"], "tied='false' must be True or False"),
+        (["train", "grpo", "parity", "--model.activation", "gelu"], "activation='gelu' must be a function"),
+        (["train", "pretraining", "parity", "--pretraining-texts", "8"], "pretraining_texts: only a new model"),
         (["train", "grpo", "parity", "--model.width", "7"], "num_heads=4 must divide width=7"),
         (["train", "grpo", "parity", "--model.max_length", "5"], "exceed the model's context of 5"),
         (["train", "grpo", "parity", "--task.num_bits"], "--task.num_bits needs a value"),
@@ -201,6 +204,56 @@ def test_what_cannot_be_trained_is_refused_before_a_pretraining(
     refused(["train", "grpo", "addition", *resume], "was trained on parity, not on addition", capsys)
     refused(["train", "grpo", *resume, "--task.num_bits", "4"], "num_bits: a resumed run goes on", capsys)
     assert {path.name for path in Path.cwd().iterdir()} - {"__pycache__"} == here | {"text.txt"}
+
+
+def test_a_refused_command_makes_no_directory(
+    run_directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    shutil.copytree(run_directory, tmp_path / "gone-pretraining")
+    refused(["train", "grpo", "parity", "--out", str(tmp_path / "gone")], "gone-pretraining holds another run", capsys)
+    shutil.copytree(run_directory, tmp_path / "there")
+    refused(["train", "grpo", "parity", "--out", str(tmp_path / "there")], "there holds another run", capsys)
+    assert {path.name for path in tmp_path.iterdir()} >= {"gone-pretraining", "there"}
+    assert not (tmp_path / "gone").exists() and not (tmp_path / "there-pretraining").exists()
+
+
+def test_fine_tuning_on_what_cannot_be_evaluated_says_so_and_goes_on(
+    model_directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--model", str(model_directory), "--data", "sums.jsonl", "--num-texts", "4", "--total-steps", "8"]
+    main(["train", "fine-tuning", *flags, "--out", str(tmp_path / "run")])  # 64 new tokens, by default
+    assert "note: nothing is evaluated (prompts of 4 tokens and completions of 64" in capsys.readouterr().out
+    assert (tmp_path / "run" / "model-2").is_dir()
+    refused(["evaluate", str(tmp_path / "run")], "exceed the model's context of 24", capsys)
+    refused(["train", "fine-tuning", *flags, "--evaluate-every", "1"], "exceed the model's context of 24", capsys)
+
+
+def test_the_shape_of_a_model_that_is_there_stays(model_directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--model", str(model_directory), "--data", "sums.jsonl", "--model.max_length", "48"]
+    refused(["train", "grpo", *flags], "model.max_length: the model of", capsys)
+    flags = ["--model", str(model_directory), "--data", "sums.jsonl", "--pretraining-texts", "8"]
+    refused(["train", "grpo", *flags], "pretraining_texts: only a new model", capsys)
+
+
+@pytest.mark.parametrize("lora", ["0", "2"])
+def test_a_run_with_adapters_is_gone_on_with(
+    lora: str, model_directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--data", "sums.jsonl", "--reward", "my_rewards:reward", "--task.max_new_tokens", "6"]
+    flags += ["--num-prompts", "4", "--group-size", "4", "--learning-rate", "1e-2", "--total-steps", "32"]
+    first, second = tmp_path / "first", tmp_path / "second"
+    main(["train", "grpo", "--model", str(model_directory), *flags, "--lora-rank", "2", "--out", str(first)])
+    main(["train", "grpo", "--model", str(first), *flags, "--lora-rank", lora, "--out", str(second)])
+    learner, _ = jaxrl.load(second)
+    assert isinstance(learner.model, lm.LoRA) == (lora == "2")
+    resume = ["train", "grpo", "--resume", str(second), "--model", str(first), "--total-steps", "48"]
+    refused([*resume, "--lora-rank", "8"], "lora_rank: a resumed run goes on with what it has", capsys)
+    main(resume)
+    assert json.loads((second / "config.json").read_text())["num_updates"] == 3
+    capsys.readouterr()
+    main(["evaluate", str(second), "--samples", "2"])  # of 25 questions few are held out: none counts twice
+    said = re.search(r"\((\d+) prompts", capsys.readouterr().out)
+    assert said is not None and int(said[1]) == learner.task.task.num_held_out < 25
 
 
 def test_python_judges_a_task_from_nothing(model_directory: Path, tmp_path: Path) -> None:

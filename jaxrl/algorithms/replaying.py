@@ -79,6 +79,12 @@ def remember(memory: Memory, batch: Transition) -> Memory:
     return dataclasses.replace(memory, replay=buffers.add_all(memory.replay, batch))
 
 
+def draw(algorithm: Any, replay: buffers.Replay, key: jax.Array) -> buffers.Experience:
+    """Experience `[B]`, each row as likely as any other. The key is consumed."""
+    row = buffers.sample_rows(replay, key, algorithm.batch_size)
+    return buffers.n_step(replay, row, algorithm.num_backup_steps, algorithm.discount)
+
+
 def num_updates(algorithm: Any, state: Any) -> jax.Array:
     """Whole updates that a state has behind it, int32 `[]`: `learn` by hand counts as in `update`."""
     return state.num_learned // algorithm.num_steps

@@ -68,6 +68,7 @@ def _evaluate_language(directory: Path, arguments: list[str]) -> None:
 
     from jaxrl import engine
     from jaxrl.engine.answers import has_questions
+    from jaxrl.engine.check import check_answers
     from jaxrl.engine.load import load_content
     from jaxrl.lm.tasks import RewardError
 
@@ -79,9 +80,11 @@ def _evaluate_language(directory: Path, arguments: list[str]) -> None:
         algorithm, content = load_content(directory)
         if not has_questions(algorithm):
             raise ValueError("task: a text asks nothing to evaluate with; see what the model says by jaxrl generate")
+        check_answers(algorithm)
     except (ValueError, TypeError, ImportError, FileNotFoundError) as error:
         refuse(error)
-    num_prompts = min(options.prompts, getattr(algorithm.task, "num_held_out", options.prompts))
+    asked = getattr(algorithm.task, "task", algorithm.task)  # of one that Python judges, what it asks
+    num_prompts = min(options.prompts, getattr(asked, "num_held_out", options.prompts))
     for index, one in _seeds(content["state"], np.asarray(content["alive"])).items():
         seed_key = jax.random.fold_in(key, index)
         try:

@@ -52,6 +52,7 @@ def _pieces(prompt: str, options: Any) -> Any:
         temperature=1.0 if greedy else options.temperature,
         top_k=1 if greedy else options.top_k,
         top_p=None if options.top_p == 1 else options.top_p,
+        vocab_size=tokenizer.vocab_size,
     )
     drawn: list[int] = []
     shown = ""

@@ -56,17 +56,15 @@ def build(name: str, arguments: list[str]) -> Setup:
         defaults |= checkpoint_fields(name, is_given("lora_rank", flags))
     options, fields = parse(algorithm_class, defaults, flags, prog, LanguageOptions)
     if options.resume is not None:
-        saved = describe.read(options.resume)
-        _check_resumed(saved, task_name, task_options | shape, options)
+        begun_with = {field: given(field, flags) for field in ("lora_rank", "pretraining_texts")}
+        saved = _read_resumed(task_name, task_options | shape | begun_with, options)
         defaults = describe.flag_defaults(algorithm_class, saved)
         del defaults["model"]  # an option of the same name
         options, fields = parse(algorithm_class, defaults, flags, prog, LanguageOptions)
         algorithm = _resumed(algorithm_class, saved, options, fields)
         check(algorithm)
         return Setup(algorithm, options, f"{name}, resumed", None)
-    for field, least in {"seeds": 1, "total_steps": 1, "pretraining_texts": 0, "lora_rank": 0}.items():
-        if getattr(options, field) < least:
-            raise ValueError(f"{field}={getattr(options, field)} must be at least {least}")
+    _check_begun(options, algorithm_class, is_given("pretraining_texts", flags))
     model, params, tokenizer = _model(options, shape, algorithm_class)
     task, title = _task(task_name, options, task_options, tokenizer)
     if options.reward and algorithm_class is Pretraining:
@@ -122,11 +120,18 @@ def _model(options: LanguageOptions, changes: dict[str, Any], algorithm_class: A
     if options.model is None:
         return None, None, None
     changes = _config_fields(changes)
+    fixed = sorted(set(changes) - {"dtype", "remat", "value_head"})
+    if fixed:
+        raise ValueError(f"model.{fixed[0]}: the model of {options.model} has its shape; leave it away")
     if algorithm_class is TokenPPO and not _is_run(options.model):
         changes = {"value_head": True} | changes
-    model, params, tokenizer = model_from(options.model, jnp.float32, **changes)
-    if options.lora_rank and hasattr(model, "merged"):  # new adapters beside what the old ones learned
-        model, params = model.model, model.merged(params)
+    return _merged(*model_from(options.model, jnp.float32, **changes))
+
+
+def _merged(model: Any, params: Any, tokenizer: Any) -> tuple[Any, Any, Any]:
+    """Of a run with adapters the whole model, which knows what they learned."""
+    if hasattr(model, "merged"):
+        return model.model, model.merged(params), tokenizer
     return model, params, tokenizer
 
 
@@ -182,8 +187,23 @@ def _config_fields(given: dict[str, Any]) -> dict[str, Any]:
     return given | ({"dtype": jnp.dtype(given["dtype"])} if "dtype" in given else {})
 
 
-def _check_resumed(saved: dict[str, Any], task: str, changes: dict[str, Any], options: LanguageOptions) -> None:
-    """Refuse what a resumed run cannot change, and a run of another kind."""
+def _check_begun(options: LanguageOptions, algorithm_class: Any, pretraining_given: bool) -> None:
+    """Refuse numbers that mean nothing, and a pretraining that nothing would come behind."""
+    from jaxrl import Pretraining
+
+    for field, least in {"seeds": 1, "total_steps": 1, "pretraining_texts": 0, "lora_rank": 0}.items():
+        if getattr(options, field) < least:
+            raise ValueError(f"{field}={getattr(options, field)} must be at least {least}")
+    if pretraining_given and (options.model is not None or algorithm_class is Pretraining):
+        raise ValueError("pretraining_texts: only a new model is pretrained before other learning; leave it away")
+
+
+def _read_resumed(task: str, changes: dict[str, Any], options: LanguageOptions) -> dict[str, Any]:
+    """The description of the run to resume; refuse one of another kind, and what it cannot change."""
+    from jaxrl.engine import describe
+
+    assert options.resume is not None
+    saved = describe.read(options.resume)
     fields = saved["fields"]
     if "task" not in fields or "model" not in fields:
         raise ValueError(f"resume: {options.resume} is no run of a language model")
@@ -194,6 +214,7 @@ def _check_resumed(saved: dict[str, Any], task: str, changes: dict[str, Any], op
     for field, value in given.items():
         if value is not None:
             raise ValueError(f"{field}: a resumed run goes on with what it has; leave {field} away")
+    return saved
 
 
 def _resumed(algorithm_class: Any, saved: dict[str, Any], options: LanguageOptions, fields: dict[str, Any]) -> Any:
@@ -210,7 +231,7 @@ def _resumed(algorithm_class: Any, saved: dict[str, Any], options: LanguageOptio
         if not source.is_dir():
             raise ValueError(f"model: the run began with a model; name its directory by --model ({source} is none)")
         head = {} if _is_run(source) else {"value_head": model.config.value_head}
-        _, params, _ = model_from(source, jnp.float32, **head)
+        _, params, _ = _merged(*model_from(source, jnp.float32, **head))
     if hasattr(model, "adapted"):
         options = dataclasses.replace(options, lora_rank=model.rank)
         model = model.model

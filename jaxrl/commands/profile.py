@@ -127,6 +127,8 @@ def _sweep(arguments: list[str], options: ProfileOptions, directory: Path) -> No
     (directory / "sweep.json").write_text(json.dumps({"field": field, "knee": knee, "points": points}, indent=1) + "\n")
     pictures.save_sweep(points, field, knee, directory / "sweep.png")
     print(f"written: {directory}/ (sweep.json, sweep.png, a directory for each size)")
+    if knee is None:
+        refuse(f"sweep: no size of {field} could be profiled", code=1)
 
 
 def _said(point: dict[str, Any]) -> str:

@@ -32,7 +32,15 @@ def try_all(setup: Any, directory: Path) -> None:
     if is_judged(algorithm):
         try_reward(algorithm)
     jax.eval_shape(lambda key: algorithm.update(algorithm.init(key), key), jax.random.key(0))
-    describe.new_directory(directory)
+    before = pretraining_directory(directory)
+    there = before.exists()
+    describe.new_directory(before)
+    try:
+        describe.new_directory(directory)
+    except ValueError:
+        if not there:
+            before.rmdir()
+        raise
 
 
 def begin_with(algorithm: Any, params: Any) -> Any:

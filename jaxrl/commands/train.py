@@ -96,14 +96,13 @@ def _prepare(algorithm: Any, name: str, options: TrainOptions) -> dict[str, Any]
     import jax
 
     from jaxrl.engine import describe
-    from jaxrl.engine.answers import has_questions
     from jaxrl.engine.logging import ProgressLogger, TensorBoardLogger
     from jaxrl.presets import updates_of
 
     num_updates = updates_of(algorithm, options.total_steps)
     evaluate_every = options.evaluate_every
     if evaluate_every is None:
-        evaluate_every = math.ceil(num_updates / 20) if hasattr(algorithm, "act") or has_questions(algorithm) else 0
+        evaluate_every = math.ceil(num_updates / 20) if hasattr(algorithm, "act") or _answers(algorithm) else 0
     arguments: dict[str, Any] = {
         "num_updates": num_updates,
         "evaluate_every": evaluate_every,
@@ -126,6 +125,21 @@ def _prepare(algorithm: Any, name: str, options: TrainOptions) -> dict[str, Any]
     if options.tensorboard:
         loggers.append(TensorBoardLogger(directory / "tensorboard"))
     return arguments | {"directory": directory, "loggers": loggers}
+
+
+def _answers(algorithm: Any) -> bool:
+    """Whether what a language model says can be evaluated; where its completions do not fit, that is said."""
+    from jaxrl.engine.answers import has_questions
+    from jaxrl.engine.check import check_answers
+
+    if not has_questions(algorithm):
+        return False
+    try:
+        check_answers(algorithm)
+    except ValueError as error:
+        print(f"note: nothing is evaluated ({error})")
+        return False
+    return True
 
 
 def _fit(algorithm: Any, title: str, directory: Path, **arguments: Any) -> Any:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl import lm
-from jaxrl.engine.evaluate_task import draw
+from jaxrl.engine.check import sampling_of
 from jaxrl.engine.programs import evaluation_key
 
 NUM_PROMPTS = 256
@@ -38,7 +38,7 @@ def evaluate_answers(
         asked, answered = jax.tree.map(lambda x, seed=seed: x[seed], (prompts, completions))
         means["return"].append(float(np.mean(lm.tasks.rewards_of(task, asked, answered))))
         means["length"].append(float(np.mean(answered.lengths)))
-        means["finished"].append(float(np.mean(answered.ended(task.sampling))))
+        means["finished"].append(float(np.mean(answered.ended(sampling_of(algorithm)))))
     first, completion = jax.tree.map(lambda x: x[0, :1], (prompts, completions))
     question = lm.tasks.questions_of(task, first)[0]["prompt"]
     sample = _shown(f"{question} → {lm.tasks.texts_of(task.tokenizer, completion)[0]}")
@@ -54,6 +54,9 @@ def _shown(text: str) -> str:
 @functools.partial(jax.jit, static_argnames="batched")
 def _answers(algorithm: Any, state: Any, key: jax.Array, update: jax.Array, batched: bool) -> Any:
     def one(state: Any, key: jax.Array) -> Any:
-        return draw(algorithm, state, evaluation_key(key, update), NUM_PROMPTS, 1)
+        prompt_key, completion_key = jax.random.split(evaluation_key(key, update))
+        asked = algorithm.task.prompts(prompt_key, NUM_PROMPTS, held_out=True)
+        arguments = (asked.tokens, asked.start, completion_key, sampling_of(algorithm))
+        return asked, lm.generate(algorithm.model, state.params, *arguments)
 
     return jax.vmap(one)(state, key) if batched else one(state, key)

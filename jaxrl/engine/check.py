@@ -139,21 +139,36 @@ def _check_language(algorithm: Any) -> None:
     """A tokenizer, prompts and texts that the model can read, and a verifier that can tell right from wrong."""
     task, model = algorithm.task, algorithm.model
     lm.check_vocabulary(task.tokenizer, model.config.vocab_size)
-    key = jax.random.key(0)
     if not asks_for_rewards(algorithm):
-        text = jax.eval_shape(lambda: task.corpus(key, 2))
+        text = jax.eval_shape(lambda: task.corpus(jax.random.key(0), 2))
         lm.check_context(model, text.prompt_length, text.mask.shape[1])
         if getattr(algorithm, "texts_per_row", 1) > 1 and not hasattr(task, "prompts"):
             raise ValueError(f"texts_per_row={algorithm.texts_per_row}: these texts fill their rows; leave it at 1")
         return
     if not hasattr(task, "prompts"):
         raise TypeError(f"task: a {type(task).__name__} asks nothing, so that nothing can be judged; pretrain on it")
-    prompts, longest = jax.eval_shape(lambda: task.prompts(key, 2)), algorithm.drawn_by.max_new_tokens
-    lm.check_context(model, prompts.tokens.shape[1], longest)
+    check_answers(algorithm)
+    longest = algorithm.drawn_by.max_new_tokens
     if getattr(algorithm, "overlong", 0) > longest:
         raise ValueError(f"overlong={algorithm.overlong} must be at most the {longest} tokens of a completion")
+
+
+def check_answers(algorithm: Any) -> None:
+    """Prompts and completions that the model has room for, and a verifier that takes them, of a task that asks.
+
+    Raises:
+      ValueError: for what does not fit, before anything runs.
+    """
+    task, longest = algorithm.task, sampling_of(algorithm).max_new_tokens
+    prompts = jax.eval_shape(lambda: task.prompts(jax.random.key(0), 2))
+    lm.check_context(algorithm.model, prompts.tokens.shape[1], longest)
     drawn: Any = (jax.ShapeDtypeStruct((2, longest), dtype) for dtype in (jnp.int32, jnp.float32, jnp.bool_))
     jax.eval_shape(task.verify, prompts, lm.Completions(*drawn))
+
+
+def sampling_of(algorithm: Any) -> lm.Sampling:
+    """How an algorithm's completions are drawn: its own way, or the task's where it draws none to learn from."""
+    return algorithm.drawn_by if asks_for_rewards(algorithm) else algorithm.task.sampling
 
 
 def _check_reference(algorithm: Any) -> None:

@@ -10,9 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl import lm, ops
+from jaxrl.engine.check import sampling_of
 from jaxrl.ranges import check_fields
 
 Z = 1.96
+AT_ONCE = 2**28
+"""Numbers in caches and logits of the completions that `evaluate_task` draws together, at most."""
 
 
 class Estimate(NamedTuple):
@@ -104,13 +107,13 @@ def evaluate_task(
       key: consumed.
       num_prompts: P, static.
       num_samples: K, static.
-      sampling: how completions are drawn; None: as the task says.
+      sampling: how completions are drawn; None: as the algorithm draws its own, or as the task says.
 
     Returns:
       A `TaskEvaluation`.
 
     Raises:
-      ValueError: for a sampling out of its ranges.
+      ValueError: for a sampling out of its ranges, and for completions that exceed the model's context.
 
     Example:
       >>> import jaxrl
@@ -126,23 +129,40 @@ def evaluate_task(
     al. (2023), Self-Consistency Improves Chain of Thought Reasoning, arXiv:2203.11171, for the majority. A majority's
     conclusion is right if the verifier finds one of the completions that come to it right.
     """
-    check_fields(algorithm.task.sampling if sampling is None else sampling, "sampling.")
-    prompts, completions = draw(algorithm, state, key, num_prompts, num_samples, sampling)
-    return judged(algorithm.task, prompts, completions, num_samples)
-
-
-@functools.partial(jax.jit, static_argnames=("num_prompts", "num_samples"))
-def draw(
-    algorithm: Any, state: Any, key: jax.Array, num_prompts: int, num_samples: int, sampling: lm.Sampling | None = None
-) -> tuple[lm.Prompts, lm.Completions]:
-    """Held-out prompts, each repeated, and completions of them, `[P K, ...]`. The key is consumed."""
+    sampling = sampling_of(algorithm) if sampling is None else sampling
+    check_fields(sampling, "sampling.")
     prompt_key, completion_key = jax.random.split(key)
-    chosen = algorithm.task.sampling if sampling is None else sampling
-    asked = algorithm.task.prompts(prompt_key, num_prompts, held_out=True)
-    completions = lm.generate(
-        algorithm.model, state.params, asked.tokens, asked.start, completion_key, chosen, num_samples
-    )
-    return asked.repeat(num_samples), completions
+    asked = _asked(algorithm.task, prompt_key, num_prompts)
+    parts = -(-num_prompts * num_samples * _numbers(algorithm.model, asked, sampling) // AT_ONCE)
+    size = -(-num_prompts // min(parts, num_prompts))
+    completions = []
+    for part, part_key in enumerate(jax.random.split(completion_key, -(-num_prompts // size))):
+        rows = (part * size + jnp.arange(size)) % num_prompts  # the last part begins again, and is cut
+        some = jax.tree.map(lambda x, rows=rows: x[rows], asked)
+        completions.append(_drawn(algorithm.model, state.params, some, part_key, sampling, num_samples))
+    drawn = jax.tree.map(lambda *x: jnp.concatenate(x)[: num_prompts * num_samples], *completions)
+    return judged(algorithm.task, asked.repeat(num_samples), drawn, num_samples)
+
+
+def _numbers(model: Any, asked: lm.Prompts, sampling: lm.Sampling) -> int:
+    """Numbers of a completion's cache, and of its logits with what is made of them."""
+    length = asked.tokens.shape[1] + sampling.max_new_tokens
+    cache = jax.tree.leaves(jax.eval_shape(lambda: model.empty_cache(1, length)))
+    return sum(x.size for x in cache) + 4 * model.config.vocab_size
+
+
+@functools.partial(jax.jit, static_argnames="num_prompts")
+def _asked(task: Any, key: jax.Array, num_prompts: int) -> lm.Prompts:
+    """Held-out prompts `[P, ...]`. The key is consumed."""
+    return task.prompts(key, num_prompts, held_out=True)
+
+
+@functools.partial(jax.jit, static_argnames=("model", "num_samples"))
+def _drawn(
+    model: Any, params: Any, asked: lm.Prompts, key: jax.Array, sampling: lm.Sampling, num_samples: int
+) -> lm.Completions:
+    """Completions `[P K, ...]`. The key is consumed."""
+    return lm.generate(model, params, asked.tokens, asked.start, key, sampling, num_samples)
 
 
 def judged(task: Any, prompts: lm.Prompts, completions: lm.Completions, num_samples: int) -> TaskEvaluation:

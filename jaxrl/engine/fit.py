@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl.engine.answers import evaluate_answers, has_questions
-from jaxrl.engine.check import check, check_traceable, is_judged
+from jaxrl.engine.check import check, check_answers, check_traceable, is_judged
 from jaxrl.engine.logging import JsonlLogger, Logger, ProgressLogger, summarize
 from jaxrl.engine.programs import evaluate_seeds, updates
 from jaxrl.engine.rewarding import judged_updates, try_reward
@@ -101,10 +101,10 @@ def fit(
     given = {"evaluate_every": evaluate_every, "save_every": save_every}
     intervals = {name: whole_number(name, value) for name, value in given.items() if value is not None}
     if evaluate_every and not (hasattr(algorithm, "act") or has_questions(algorithm)):
-        raise TypeError(
-            f"evaluate_every: {type(algorithm).__name__} has no method act, and no questions, to evaluate with; leave "
-            "it at 0"
-        )
+        name = type(algorithm).__name__
+        raise TypeError(f"evaluate_every: {name} has no method act, and no questions, to evaluate with; leave it at 0")
+    if evaluate_every and has_questions(algorithm):
+        check_answers(algorithm)
     chosen: list[Logger] = [ProgressLogger()] if loggers is None else list(loggers)
     with stop_signals() as stop:
         run_, start = open_run(algorithm, key, num_updates, out, resume, intervals)

@@ -21,6 +21,8 @@ class Sampling:
         last one stay too.
       top_p: the most probable tokens are left that together reach this probability; None or 1: all.
       banned: tokens that are never drawn.
+      vocab_size: how many tokens the tokenizer knows: those behind it, which a model may have to spare, are never drawn
+        either; None: as many as the model.
       pad_token: what stands after a completion's end.
       early_exit: whether decoding ends when all completions have; otherwise it always takes T steps. Under `vmap` a
         loop of unknown length selects all that it carries in every step.
@@ -39,6 +41,7 @@ class Sampling:
     top_k: int = static(0, low=0)
     top_p: float | None = leaf(None, low=0, high=1, open_low=True)
     banned: tuple[int, ...] = static((), low=0)
+    vocab_size: int | None = static(None)
     pad_token: int = static(0, low=0)
     early_exit: bool = static(True)
 
@@ -46,6 +49,8 @@ class Sampling:
         """The logits `[..., V]` of the distribution drawn from; -inf where nothing is."""
         if self.banned:
             logits = logits.at[..., jnp.array(self.banned)].set(-jnp.inf)
+        if self.vocab_size is not None and self.vocab_size < logits.shape[-1]:
+            logits = jnp.where(jnp.arange(logits.shape[-1]) < self.vocab_size, logits, -jnp.inf)
         logits = logits / self.temperature
         if self.top_k:
             smallest = jax.lax.top_k(logits, min(self.top_k, logits.shape[-1]))[0][..., -1:]

@@ -80,6 +80,14 @@ class TransformerConfig:
         for name in ("num_kv_heads", "head_dim", "mlp_size"):
             if getattr(self, name) is not None:
                 whole_number(name, getattr(self, name), 1)
+        for name in ("gated", "qk_norm", "qkv_bias", "out_bias", "mlp_bias", "tied", "value_head", "remat"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name}={getattr(self, name)!r} must be True or False")
+        for name in ("norm", "activation"):
+            if not callable(getattr(self, name)):
+                raise ValueError(f"{name}={getattr(self, name)!r} must be a function or a module")
+        if not isinstance(self.rotary, Rotary | None) or isinstance(self.position_embedding, str):
+            raise ValueError(f"rotary={self.rotary!r}, position_embedding={self.position_embedding!r} must be objects")
         if not 0 <= self.norm_epsilon < math.inf:
             raise ValueError(f"norm_epsilon={self.norm_epsilon} must be at least 0, and finite")
         if self.head_dim is None and self.width % self.num_heads:

@@ -5,6 +5,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax.flatten_util import ravel_pytree
+
+LARGE = 2**14
+"""Numbers of an array that an optimizer gets by itself."""
 
 
 def adam(learning_rate: jax.Array | float) -> optax.GradientTransformation:
@@ -92,7 +96,8 @@ def annealed(value: jax.Array | float, num_updates: jax.Array, horizon: jax.Arra
 def transform_of(algorithm: Any, num_updates: jax.Array) -> optax.GradientTransformation:
     """Clipping by the global norm, and the optimizer at the learning rate of an update.
 
-    All parameters are one vector to both: one array to clip and to update, not a dozen small ones.
+    Small arrays of parameters are one vector to both: one array to clip and to update, not a dozen; large ones stay as
+    they are, for to copy them costs more than it saves.
 
     Args:
       algorithm: with `optimizer`, `learning_rate`, `anneal_updates` and `max_grad_norm`.
@@ -107,7 +112,29 @@ def transform_of(algorithm: Any, num_updates: jax.Array) -> optax.GradientTransf
 
     Source: Pascanu, Mikolov & Bengio (2013), On the Difficulty of Training Recurrent Neural Networks, algorithm 1.
     """
-    return optax.flatten(clipped_optimizer(algorithm, num_updates))
+    return _of_few_arrays(clipped_optimizer(algorithm, num_updates))
+
+
+def _of_few_arrays(transform: optax.GradientTransformation) -> optax.GradientTransformation:
+    """A transformation that gets small arrays as one vector, and behind it the large ones."""
+
+    def joined(tree: Any) -> list[jax.Array]:
+        small, large = _by_size(tree)
+        return [ravel_pytree(small)[0], *large]
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        stepped: Any = joined(updates)
+        stepped, state = transform.update(stepped, state, None if params is None else joined(params))
+        small, large = iter(ravel_pytree(_by_size(updates)[0])[1](stepped[0])), iter(stepped[1:])
+        return jax.tree.map(lambda x: next(small if x.size < LARGE else large), updates), state
+
+    return optax.GradientTransformation(lambda params: transform.init(joined(params)), update)
+
+
+def _by_size(tree: Any) -> tuple[list[jax.Array], list[jax.Array]]:
+    """The small arrays of a tree, and the large ones."""
+    arrays = jax.tree.leaves(tree)
+    return [x for x in arrays if x.size < LARGE], [x for x in arrays if x.size >= LARGE]
 
 
 def clipped_optimizer(algorithm: Any, num_updates: jax.Array) -> optax.GradientTransformation:

@@ -10,6 +10,7 @@ import itertools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import jaxrl
@@ -208,6 +209,52 @@ def test_the_regularized_optimum_does_not_move(monkeypatch):
     fields = {"advantage": ops.leave_one_out, "reference_params": REFERENCE}
     assert close(expected(learner(kl_coef=beta, **fields)), 0.0)
     assert not close(expected(learner(kl_coef=2 * beta, **fields)), 0.0)
+
+
+def optimum(beta):
+    """π*(y) ∝ π_ref(y) exp(r(y) / β), for all completions."""
+    joint = probs(REFERENCE) * jnp.exp(REWARD / beta)
+    return joint / joint.sum()
+
+
+def descended(slope_of, params, num_steps=600):
+    """Parameters after so many steps along a slope."""
+    adam = optax.adam(optax.linear_schedule(0.1, 0.0, num_steps))
+
+    def step(carry, _):
+        params, opt_state = carry
+        updates, opt_state = adam.update(slope_of(params), opt_state)
+        return (optax.apply_updates(params, updates), opt_state), None
+
+    carry, _ = jax.jit(lambda carry: jax.lax.scan(step, carry, None, num_steps))((params, adam.init(params)))
+    return carry[0]
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_preferences_lead_to_the_regularized_optimum(wrong):
+    # Of all ordered pairs, the first preferred with probability σ(r_1 - r_2), as Bradley and Terry have it.
+    beta, (one, other) = 0.5, PAIRS.T
+    preferred = jax.nn.sigmoid(REWARD[one] - REWARD[other])
+
+    def loss(params):
+        ratio = (log_probs(params) - (0.0 if wrong else log_probs(REFERENCE))).sum(1)
+        return (preferred * ops.preference_loss(ratio[one] - ratio[other], beta)).mean()
+
+    found = probs(descended(jax.grad(loss), PARAMS))
+    assert np.allclose(found, optimum(beta), atol=1e-3) != wrong
+
+
+@pytest.mark.parametrize("weight", [1.0, 2.0])
+def test_a_divergence_in_the_reward_leads_to_the_regularized_optimum(weight):
+    beta, fields = 0.5, {"advantage": ops.leave_one_out, "reference_params": REFERENCE}
+
+    def slope(params):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(globals(), "PARAMS", params)  # who acts is who learns
+            return -expected(learner(kl_coef=weight * beta, **fields))
+
+    found = probs(descended(slope, PARAMS))
+    assert np.allclose(found, optimum(beta), atol=1e-3) == (weight == 1.0)
 
 
 def test_the_first_loss_is_zero_and_its_gradient_is_not():

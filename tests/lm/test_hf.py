@@ -53,7 +53,8 @@ def test_what_is_written_is_read_again(name, tmp_path):
 def test_transformers_agrees(name, tmp_path):
     pytest.importorskip("transformers", reason="pip install 'jaxrl[parity]'")
     for changes in ({}, {"num_hidden_layers": 1}, {"tie_word_embeddings": True}, {"tie_word_embeddings": False}):
-        theirs = build(name, **changes if name != "gpt2" else {})
+        changes = {"n_layer" if name == "gpt2" and key == "num_hidden_layers" else key: x for key, x in changes.items()}
+        theirs = build(name, **changes)
         directory = tmp_path / str(changes)
         theirs.save_pretrained(directory)
         tokens, padding = tokens_and_padding(theirs.config.vocab_size)

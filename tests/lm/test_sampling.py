@@ -31,6 +31,16 @@ def test_what_has_no_probability_is_never_drawn():
     assert set(np.asarray(tokens).tolist()) <= set(np.asarray(alive).tolist())
 
 
+def test_tokens_that_the_tokenizer_does_not_know_are_never_drawn():
+    logits = jnp.zeros((1, 8)).at[0, 6].set(50.0)
+    known = Sampling(1, vocab_size=6)
+    np.testing.assert_allclose(jnp.exp(known.log_probs(logits))[0], [1 / 6] * 6 + [0, 0], atol=1e-6)
+    assert Sampling(1).draw(jax.random.key(0), logits)[0] == 6 and known.draw(jax.random.key(0), logits)[0] < 6
+    slope = jax.grad(lambda x: known.log_probs(x)[0, 0])(logits)
+    assert jnp.isfinite(slope).all() and (slope[0, 6:] == 0).all()
+    assert (Sampling(1, vocab_size=8).logits(logits) == logits).all()  # a model of that very size
+
+
 def test_rounding_of_long_sums_leads_to_no_forbidden_token(monkeypatch):
     """XLA's blocked sums of 390 numbers neither rise only nor stay flat over zeros: a place within such a step."""
     size, parts = 151_936, 390

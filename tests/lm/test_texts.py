@@ -1,6 +1,7 @@
 """Texts and questions of your own, tokenizers, and rewards by Python."""
 
 import json
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -298,6 +299,47 @@ def test_fit_with_python_as_judge_is_fit_with_the_verifier(tmp_path):
             np.testing.assert_allclose(values, python.metrics[name], atol=1e-5, err_msg=name)
         assert python.evaluations["return"].shape == (2, *key().shape)
     assert python.metrics["reward"].max() > 0
+
+
+def small_learner(kind, task, **fields):
+    config = networks.TransformerConfig(task.tokenizer.vocab_size, width=8, num_layers=1, num_heads=2, max_length=16)
+    return kind(task, networks.Transformer(config), **fields)
+
+
+def test_an_evaluation_draws_as_its_learner_does():
+    task = lm.tasks.Parity(2)
+    short = task.sampling.replace(max_new_tokens=2)
+    learner = small_learner(jaxrl.GRPO, task, num_prompts=2, group_size=2, sampling=short)
+    answers = jaxrl.evaluate_task(learner, learner.init(jax.random.key(0)), jax.random.key(1), 16, 4)
+    assert answers.lengths.max() == 2
+    fitted = jaxrl.fit(learner, jax.random.key(0), 1, evaluate_every=1, loggers=[])
+    assert fitted.evaluations["length"][0] <= 2
+
+
+def test_an_evaluation_in_parts_answers_the_same_prompts(monkeypatch):
+    task = lm.tasks.Parity(4)
+    learner = small_learner(jaxrl.Pretraining, task, num_texts=8)
+    state, greedy = learner.init(jax.random.key(0)), task.sampling.replace(top_k=1)
+
+    def answers(at_once):
+        monkeypatch.setattr(sys.modules[judged.__module__], "AT_ONCE", at_once)
+        return jaxrl.evaluate_task(learner, state, jax.random.key(1), 10, 2, greedy)
+
+    whole, parts = answers(2**28), answers(4000)  # 8 · 2 · 13 numbers in a cache, 4 · 9 of logits: 16 at once
+    jax.tree.map(np.testing.assert_array_equal, whole, parts)
+    assert whole.reward.shape == (10, 2)
+    jax.tree.map(np.testing.assert_array_equal, whole, answers(1))  # one prompt at a time, whatever it needs
+
+
+def test_an_evaluation_that_cannot_be_is_refused_before_the_run(sums):
+    task = lm.tasks.read_questions(sums, lm.Bytes(), max_new_tokens=64, max_prompt_tokens=8)
+    learner = small_learner(jaxrl.Pretraining, task, num_texts=2)
+    with pytest.raises(ValueError, match="completions of 64 exceed the model's context of 16"):
+        jaxrl.fit(learner, jax.random.key(0), 2, evaluate_every=1, loggers=[])
+    assert jaxrl.fit(learner, jax.random.key(0), 1, loggers=[]).num_updates == 1
+    short = lm.tasks.read_questions(sums, lm.Bytes(), max_new_tokens=2, max_prompt_tokens=8)
+    with pytest.raises(ValueError, match="exceed max_new_tokens=2"):
+        jaxrl.fit(learner.replace(task=short), jax.random.key(0), 2, evaluate_every=1, loggers=[])
 
 
 def test_an_evaluation_counts_what_the_verifier_says():

@@ -44,7 +44,7 @@ class DQN:
       hidden_sizes: widths of the default network's fully connected layers.
       dueling: whether the default network has a dueling head.
       noisy: whether the default network explores by noise in its layers; take `epsilon=0` and `explore_updates=0`.
-      optimizer: function of the learning rate that gives an optax transformation; it sees all parameters as one vector.
+      optimizer: function of the learning rate that gives an optax transformation; it gets small arrays as one vector.
       returns: what the network's outputs say about returns, of `jaxrl.ops`.
       backup: function of (experience, online network, target network) from `jaxrl.ops`: what follows.
       prioritized: whether experience is sampled in proportion to its error.

@@ -37,7 +37,7 @@ class PQN:
       network: linen module whose `apply(params, obs [B, ...])` gives `q [B, A]`; None chooses an MLP, a CNN or a
         one-hot MLP by the observation space, with layer normalization.
       hidden_sizes: widths of the default network's fully connected layers.
-      optimizer: function of the learning rate that gives an optax transformation; it sees all parameters as one vector.
+      optimizer: function of the learning rate that gives an optax transformation; it gets small arrays as one vector.
       num_envs: N, environments stepped together.
       num_steps: T, steps of each environment per update.
       num_epochs: passes over the batch per update.

@@ -52,7 +52,7 @@ class RecurrentPQN:
       cell: recurrent cell of the default network, whose width is its last layer's: `nn.GRUCell`,
         `nn.OptimizedLSTMCell`.
       hidden_sizes: widths of the default network's fully connected layers.
-      optimizer: function of the learning rate that gives an optax transformation; it sees all parameters as one vector.
+      optimizer: function of the learning rate that gives an optax transformation; it gets small arrays as one vector.
       num_envs: N, environments stepped together.
       num_steps: T, steps of each environment per update; gradients go no further back.
       num_epochs: passes over the batch per update.

@@ -78,7 +78,8 @@ class GRPO:
 
     Source: Shao et al. (2024), DeepSeekMath, arXiv:2402.03300 (GRPO); Ahmadian et al. (2024), arXiv:2402.14740 (RLOO);
     Liu et al. (2025), arXiv:2503.20783 (Dr. GRPO); Yu et al. (2025), arXiv:2503.14476 (DAPO); Zheng et al. (2025),
-    arXiv:2507.18071 (GSPO); MiniMax (2025), arXiv:2506.13585 (CISPO).
+    arXiv:2507.18071 (GSPO); MiniMax (2025), arXiv:2506.13585 (CISPO). Deviations of the defaults from GRPO's paper: the
+    mean is over all tokens (`ops.token_mean`), not first over those of a completion; there is no divergence.
     """
 
     task: Any

@@ -12,7 +12,7 @@ import optax
 
 from jaxrl import buffers, networks, ops
 from jaxrl.algorithms import replaying
-from jaxrl.algorithms.off_policy.learning import OffPolicyState, follow, gradient_step, init_state
+from jaxrl.algorithms.off_policy.learning import OffPolicyState, descend, init_state, learning_stages
 from jaxrl.types import Metrics, Stage, Transition, leaf, static
 
 
@@ -28,7 +28,7 @@ class DiscreteSAC:
       network: linen module whose `apply(params, obs [B, ...])` gives `[B, A]`, used three times, for the policy's
         logits and two critics; None chooses an MLP, a CNN or a one-hot MLP by the observation space.
       hidden_sizes: widths of the default network's fully connected layers.
-      optimizer: function of the learning rate that gives an optax transformation; it sees all parameters as one vector.
+      optimizer: function of the learning rate that gives an optax transformation; it gets small arrays as one vector.
       num_envs: N, environments stepped together.
       num_steps: gradient steps of an update.
       train_every: steps of each environment before a gradient step.
@@ -144,18 +144,21 @@ class DiscreteSAC:
         return replaying.update(self, state, key)
 
     def stages(self, state: OffPolicyState, key: jax.Array) -> dict[str, Stage]:
-        """What the profiler times one by one. The key is consumed."""
-        return replaying.stages(self, state, key)
+        """What the profiler times one by one within the halves. The key is consumed."""
+        stage_key, draw_key = jax.random.split(key)
+        arguments = (self, state, replaying.draw(self, state.memory.replay, draw_key))
+        gradient = Stage(DiscreteSAC.gradient, arguments, self.num_steps, within="learn")
+        return learning_stages(self, state, stage_key, {"gradient": gradient})
 
     def learn(self, state: OffPolicyState, batch: Transition, key: jax.Array) -> tuple[OffPolicyState, Metrics]:
         """Store a batch `[T, N, ...]` as `buffers.add` wants it, and make a gradient step. The key is consumed."""
         memory = replaying.remember(state.memory, batch)
-        row = buffers.sample_rows(memory.replay, key, self.batch_size)
-        experience = buffers.n_step(memory.replay, row, self.num_backup_steps, self.discount)
-        target = self.targets(state, experience)
-        gradient, metrics = jax.grad(self.loss, has_aux=True)(state.params, experience, target)
-        state = gradient_step(self, dataclasses.replace(state, memory=memory), gradient)
-        return follow(self, state), metrics
+        gradient, metrics = self.gradient(state, replaying.draw(self, memory.replay, key))
+        return descend(self, dataclasses.replace(state, memory=memory), gradient), metrics
+
+    def gradient(self, state: OffPolicyState, experience: buffers.Experience) -> tuple[dict[str, Any], Metrics]:
+        """Of the losses of experience `[B]`, with them."""
+        return jax.grad(self.loss, has_aux=True)(state.params, experience, self.targets(state, experience))
 
     def q_values(self, critics: Any, obs: Any) -> jax.Array:
         """Values `[2, B, A]` by both critics."""

@@ -1,6 +1,7 @@
 """What the off-policy actor-critics share: their state, and a step of the optimizer."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import flax.struct
@@ -10,6 +11,7 @@ import optax
 
 from jaxrl import ops
 from jaxrl.algorithms import replaying
+from jaxrl.types import Stage
 
 
 @flax.struct.dataclass
@@ -55,8 +57,28 @@ def gradient_step(algorithm: Any, state: OffPolicyState, gradient: dict[str, Any
     return dataclasses.replace(state, params=params, opt_state=opt_state)
 
 
+def descend(algorithm: Any, state: OffPolicyState, gradient: dict[str, Any]) -> OffPolicyState:
+    """The end of a call of `learn` that has one step: along a gradient of all parameters."""
+    return follow(algorithm, gradient_step(algorithm, state, gradient))
+
+
 def follow(algorithm: Any, state: OffPolicyState) -> OffPolicyState:
     """The end of a call of `learn`: the target networks go τ of the way to what they follow."""
     followed = algorithm.target_of(state.params)
     target_params = optax.incremental_update(followed, state.target_params, algorithm.target_rate)
     return dataclasses.replace(state, target_params=target_params, num_learned=state.num_learned + 1)
+
+
+def learning_stages(
+    algorithm: Any, state: OffPolicyState, key: jax.Array, gradient: dict[str, Stage]
+) -> dict[str, Stage]:
+    """Acting, replay and optimizer, for the profiler, with the gradients between them. The key is consumed."""
+    act_key, sample_key = jax.random.split(key)
+    slope, light = jax.tree.map(jnp.zeros_like, state.params), dataclasses.replace(state, memory=None)
+    part, times = functools.partial(Stage, within="learn"), algorithm.num_steps
+    return {
+        **replaying.stages(algorithm, state, act_key),
+        "sample": part(replaying.draw, (algorithm, state.memory.replay, sample_key), times),
+        **gradient,
+        "optimizer": part(descend, (algorithm, light, slope), times, carry=1),
+    }

@@ -1,7 +1,7 @@
 """Soft actor-critic."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import chex
@@ -13,7 +13,7 @@ import optax
 
 from jaxrl import buffers, networks, ops
 from jaxrl.algorithms import replaying
-from jaxrl.algorithms.off_policy.learning import OffPolicyState, begin, follow, gradient_step
+from jaxrl.algorithms.off_policy.learning import OffPolicyState, begin, descend, learning_stages
 from jaxrl.types import Metrics, Stage, Transition, leaf, static
 
 
@@ -36,7 +36,7 @@ class SAC:
       num_quantiles: Z, outputs of each default critic.
       num_dropped: of the C Z target outputs, the largest ones, which do not count.
       critic_loss: function of (prediction `[B, Z]`, points and weights `[B, K]`) from `jaxrl.ops`.
-      optimizer: function of the learning rate that gives an optax transformation; it sees all parameters as one vector.
+      optimizer: function of the learning rate that gives an optax transformation; it gets small arrays as one vector.
       num_envs: N, environments stepped together.
       num_steps: gradient steps of an update.
       train_every: steps of each environment before a gradient step.
@@ -159,19 +159,29 @@ class SAC:
         return replaying.update(self, state, key)
 
     def stages(self, state: OffPolicyState, key: jax.Array) -> dict[str, Stage]:
-        """What the profiler times one by one. The key is consumed."""
-        return replaying.stages(self, state, key)
+        """What the profiler times one by one within the halves. The key is consumed."""
+        stage_key, draw_key, *keys = jax.random.split(key, 4)
+        experience = replaying.draw(self, state.memory.replay, draw_key)
+        gradient = Stage(SAC.gradient, (self, state, experience, keys), self.num_steps, within="learn")
+        return learning_stages(self, state, stage_key, {"gradient": gradient})
 
     def learn(self, state: OffPolicyState, batch: Transition, key: jax.Array) -> tuple[OffPolicyState, Metrics]:
         """Store a batch `[T, N, ...]` as `buffers.add` wants it, and make a gradient step. The key is consumed."""
-        sample_key, target_key, actor_key = jax.random.split(key, 3)
+        sample_key, *keys = jax.random.split(key, 3)
         memory = replaying.remember(state.memory, batch)
-        row = buffers.sample_rows(memory.replay, sample_key, self.batch_size)
-        experience = buffers.n_step(memory.replay, row, self.num_backup_steps, self.discount)
-        target = self.targets(state, experience, target_key)
-        gradient, metrics = jax.grad(self.loss, has_aux=True)(state.params, experience, target, actor_key)
-        state = gradient_step(self, dataclasses.replace(state, memory=memory), gradient)
-        return follow(self, state), metrics
+        experience = replaying.draw(self, memory.replay, sample_key)
+        gradient, metrics = self.gradient(state, experience, keys)
+        return descend(self, dataclasses.replace(state, memory=memory), gradient), metrics
+
+    def gradient(
+        self, state: OffPolicyState, experience: buffers.Experience, keys: Sequence[jax.Array]
+    ) -> tuple[dict[str, Any], Metrics]:
+        """Of the losses of experience `[B]`, with them.
+
+        The keys, of the actions that the target and the policy take, are consumed.
+        """
+        target = self.targets(state, experience, keys[0])
+        return jax.grad(self.loss, has_aux=True)(state.params, experience, target, keys[1])
 
     def targets(self, state: OffPolicyState, experience: buffers.Experience, key: jax.Array) -> jax.Array:
         """Points r + d (z - α log π) of the returns that follow experience, `[B, K]`. The key is consumed.

@@ -1,6 +1,7 @@
 """Deterministic policy gradients from replay: TD3 and DDPG."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ import optax
 
 from jaxrl import buffers, networks, ops
 from jaxrl.algorithms import replaying
-from jaxrl.algorithms.off_policy.learning import OffPolicyState, begin, follow, gradient_step
+from jaxrl.algorithms.off_policy.learning import OffPolicyState, begin, follow, gradient_step, learning_stages
 from jaxrl.types import Metrics, Stage, Transition, leaf, static
 
 
@@ -32,7 +33,7 @@ class TD3:
       hidden_sizes: widths of the default networks' layers.
       num_critics: C.
       critic_steps: gradient steps of the critics for one of the policy.
-      optimizer: function of the learning rate that gives an optax transformation; it sees all parameters as one vector.
+      optimizer: function of the learning rate that gives an optax transformation; it gets small arrays as one vector.
       num_envs: N, environments stepped together.
       num_steps: gradient steps of the policy in an update.
       train_every: steps of each environment before them.
@@ -142,8 +143,17 @@ class TD3:
         return replaying.update(self, state, key)
 
     def stages(self, state: OffPolicyState, key: jax.Array) -> dict[str, Stage]:
-        """What the profiler times one by one. The key is consumed."""
-        return replaying.stages(self, state, key)
+        """What the profiler times one by one within the halves. The key is consumed."""
+        stage_key, draw_key, critic_key, actor_key = jax.random.split(key, 4)
+        replay, part = state.memory.replay, functools.partial(Stage, within="learn")
+        experience = replaying.draw(self, replay, draw_key)
+        critics = part(TD3.critic_gradient, (self, state, experience, critic_key), self.num_steps * self.critic_steps)
+        actor = part(TD3.actor_gradient, (self, state, replay, actor_key), self.num_steps)
+        light, slope = dataclasses.replace(state, memory=None), jax.tree.map(jnp.zeros_like, state.params["critics"])
+        others, arguments = self.num_steps * (self.critic_steps - 1), (self, light, {"critics": slope})
+        found = learning_stages(self, state, stage_key, {"critics": critics, "actor": actor})
+        found["sample"] = dataclasses.replace(found["sample"], times=critics.times)
+        return found | {"optimizer, further critics": part(gradient_step, arguments, others, carry=1)}
 
     def learn(self, state: OffPolicyState, batch: Transition, key: jax.Array) -> tuple[OffPolicyState, Metrics]:
         """Store a batch `[T, N, ...]` as `buffers.add` wants it; steps of the critics, then one of the policy.
@@ -152,21 +162,29 @@ class TD3:
         """
         actor_key, critic_key = jax.random.split(key)
         memory = replaying.remember(state.memory, batch)
-        replay = memory.replay
         losses = []
         for step_key in jax.random.split(critic_key, self.critic_steps):
             sample_key, target_key = jax.random.split(step_key)
-            row = buffers.sample_rows(replay, sample_key, self.batch_size)
-            experience = buffers.n_step(replay, row, self.num_backup_steps, self.discount)
-            target = self.targets(state, experience, target_key)
-            loss, gradient = jax.value_and_grad(self.critic_loss)(state.params["critics"], experience, target)
+            experience = replaying.draw(self, memory.replay, sample_key)
+            loss, gradient = self.critic_gradient(state, experience, target_key)
             state = gradient_step(self, state, {"critics": gradient})
             losses.append(loss)
-        row = buffers.sample_rows(replay, actor_key, self.batch_size)
-        obs = jax.tree.map(lambda x: x[row], replay.obs)
-        actor_loss, gradient = jax.value_and_grad(self.actor_loss)(state.params["actor"], state.params["critics"], obs)
+        actor_loss, gradient = self.actor_gradient(state, memory.replay, actor_key)
         state = gradient_step(self, dataclasses.replace(state, memory=memory), {"actor": gradient})
         return follow(self, state), {"critic_loss": jnp.stack(losses).mean(), "actor_loss": actor_loss}
+
+    def critic_gradient(
+        self, state: OffPolicyState, experience: buffers.Experience, key: jax.Array
+    ) -> tuple[jax.Array, Any]:
+        """The critics' loss of experience `[B]`, and its gradient. The key is consumed."""
+        target = self.targets(state, experience, key)
+        return jax.value_and_grad(self.critic_loss)(state.params["critics"], experience, target)
+
+    def actor_gradient(self, state: OffPolicyState, replay: buffers.Replay, key: jax.Array) -> tuple[jax.Array, Any]:
+        """The policy's loss of observations `[B]` of a replay, and its gradient. The key is consumed."""
+        row = buffers.sample_rows(replay, key, self.batch_size)
+        obs = jax.tree.map(lambda x: x[row], replay.obs)
+        return jax.value_and_grad(self.actor_loss)(state.params["actor"], state.params["critics"], obs)
 
     def targets(self, state: OffPolicyState, experience: buffers.Experience, key: jax.Array) -> jax.Array:
         """R + d min_c q_c(s', π(s') + noise) of the target networks `[B]`. The key is consumed."""

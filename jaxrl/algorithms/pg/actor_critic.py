@@ -33,7 +33,7 @@ class ActorCritic:
       network: linen module whose `apply(params, obs [B, ...])` gives `(distribution, value [B])`; None chooses an MLP,
         a CNN or a one-hot MLP by the observation space.
       hidden_sizes: widths of the default network's fully connected layers; () is linear.
-      optimizer: function of the learning rate that gives an optax transformation; it sees all parameters as one vector.
+      optimizer: function of the learning rate that gives an optax transformation; it gets small arrays as one vector.
       num_envs: N, environments stepped together.
       num_steps: T, steps of each environment per update.
       learning_rate: step size of the optimizer.

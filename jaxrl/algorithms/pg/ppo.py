@@ -43,7 +43,7 @@ class PPO:
       network: linen module whose `apply(params, obs [B, ...])` gives `(distribution, value [B])`; None chooses an MLP,
         a CNN or a one-hot MLP by the observation space.
       hidden_sizes: widths of the default network's fully connected layers.
-      optimizer: function of the learning rate that gives an optax transformation; it sees all parameters as one vector.
+      optimizer: function of the learning rate that gives an optax transformation; it gets small arrays as one vector.
       policy_loss: function of (ratio, advantage, clip) from `jaxrl.ops`.
       num_envs: N, environments stepped together.
       num_steps: T, steps of each environment per update.

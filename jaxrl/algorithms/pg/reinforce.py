@@ -32,7 +32,7 @@ class Reinforce:
       network: linen module whose `apply(params, obs [B, ...])` gives `(distribution, value [B])`; None chooses an MLP,
         a CNN or a one-hot MLP by the observation space.
       hidden_sizes: widths of the default network's fully connected layers; () is linear.
-      optimizer: function of the learning rate that gives an optax transformation; it sees all parameters as one vector.
+      optimizer: function of the learning rate that gives an optax transformation; it gets small arrays as one vector.
       baseline: whether the network's value is learned and subtracted.
       num_envs: N, episodes of an update.
       num_steps: T, steps of each episode at most; those after an episode's end do not count.

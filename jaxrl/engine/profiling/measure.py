@@ -13,7 +13,7 @@ import numpy as np
 from jaxrl.engine.check import check, check_traceable
 from jaxrl.engine.profiling.counts import Counts
 from jaxrl.engine.profiling.peaks import Peaks, measure_peaks
-from jaxrl.engine.profiling.programs import Compilation, described
+from jaxrl.engine.profiling.programs import Compilation, bytes_of, described, fits
 from jaxrl.engine.profiling.timing import Whole, in_turn, timed_stages, units_of
 
 
@@ -46,14 +46,14 @@ class Profile:
     seconds: tuple[float, ...]
     """Of an update, one number a repetition."""
     stages: dict[str, StageProfile]
-    """Empty with several seeds, and for an algorithm that has neither halves nor `stages`."""
+    """Empty with several seeds, where two more states do not fit, and without halves and `stages`."""
     tokens: float | None
     """Mean tokens drawn, or read, by an update of a language model; None of others."""
     peaks: Peaks
     compilations: int
-    """Programs compiled while the whole was timed; a run that is right compiles none."""
+    """Programs compiled anew for later updates; a run that is right compiles none."""
     device_peak_bytes: int | None
-    """Most memory that the device had in use, by its own counting; None where it does not count."""
+    """Most memory that this process has had in use, by the device's own counting; None where it does not count."""
 
     @property
     def median_seconds(self) -> float:
@@ -73,11 +73,22 @@ class Profile:
 
     @property
     def counts(self) -> Counts:
-        """What an update does; where only the data say how long its loops are, the sum of its stages, which know."""
-        whole, stages = self.compilation.counts, [self.stages[name].counts for name in self.parts()]
-        if not whole.unknown_loops or not stages:
+        """What an update does; where only the data say how long its loops are, the sum of its parts, which know."""
+        return self._known(self.compilation.counts, None)
+
+    def counts_of(self, name: str) -> Counts:
+        """What a stage does in an update, counted as in `counts`.
+
+        Args:
+          name: of `stages`.
+        """
+        return self._known(self.stages[name].counts, name)
+
+    def _known(self, whole: Counts, within: str | None) -> Counts:
+        parts = [self.counts_of(name) for name in self.parts(within)]
+        if not whole.unknown_loops or not parts:
             return whole
-        return dataclasses.replace(functools.reduce(Counts.__add__, stages), transfers=whole.transfers)
+        return dataclasses.replace(functools.reduce(Counts.__add__, parts), transfers=whole.transfers)
 
     @property
     def unattributed(self) -> float:
@@ -142,11 +153,12 @@ def profile(
     # Before what follows adds to it.
     device_peak_bytes = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
     peaks = measure_peaks()
-    stages = {} if num_seeds > 1 else timed_stages(algorithm, jax.tree.map(jnp.copy, whole.state), stage_key)
+    alone = num_seeds == 1 and fits(2 * bytes_of(whole.state), memory_limit)  # a copy, and what a stage gives
+    stages = timed_stages(algorithm, jax.tree.map(jnp.copy, whole.state), stage_key) if alone else {}
     seconds, stage_seconds, compilations = in_turn(whole, stages, repetitions, region)
     unit, units, tokens = units_of(algorithm, whole)
     if trace is not None:
-        with jax.profiler.trace(trace):
+        with jax.profiler.trace(trace, create_perfetto_trace=True):
             whole.run(1)
     return Profile(
         algorithm=type(algorithm).__name__,
@@ -155,11 +167,11 @@ def profile(
         unit=unit,
         units=units * num_seeds,
         init_seconds=whole.init_seconds,
-        compilation=described(whole.program, whole.seconds),
+        compilation=described(whole.program, whole.seconds, whole.programs),
         seconds=tuple(seconds),
         stages={name: StageProfile(tuple(stage_seconds[name]), x.counts, x.within) for name, x in stages.items()},
         tokens=tokens,
         peaks=peaks,
-        compilations=compilations,
+        compilations=compilations + whole.programs - 1,
         device_peak_bytes=device_peak_bytes,
     )

@@ -21,7 +21,7 @@ def save_roofline(profile: Profile, path: Path) -> None:
 
     figure = Figure(figsize=(7, 4.6), layout="constrained")
     axes: Any = figure.subplots()
-    peaks, parts = profile.peaks, [(name, profile.stage_seconds[name], s.counts) for name, s in profile.stages.items()]
+    peaks, parts = profile.peaks, [(name, x, profile.counts_of(name)) for name, x in profile.stage_seconds.items()]
     points = [
         (name, counts.flops / counts.bytes, counts.flops / seconds, seconds / profile.median_seconds)
         for name, seconds, counts in [*parts, ("an update", profile.median_seconds, profile.counts)]

@@ -1,14 +1,16 @@
 """Compilation taken apart, and what there is to say of a compiled program."""
 
+import contextlib
 import dataclasses
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.experimental.compilation_cache import compilation_cache
 
 from jaxrl.engine.profiling import hlo
 from jaxrl.engine.profiling.counts import Counts, count, of_a_turn
@@ -35,6 +37,8 @@ class Compilation:
     temporary_bytes: int
     instructions: int
     """Of the optimized program: its size."""
+    programs: int
+    """How many are compiled for updates: two where an update gives its state other types than `init`, otherwise one."""
 
 
 def compiled(function: Any, *arguments: Any, **static: Any) -> tuple[Any, dict[str, float]]:
@@ -60,7 +64,20 @@ def compiled(function: Any, *arguments: Any, **static: Any) -> tuple[Any, dict[s
     return executable, {name: end - start for name, start, end in zip(names, times, times[1:], strict=False)}
 
 
-def compiled_updates(algorithm: Any, keys: Any, longest: int) -> tuple[Any, dict[str, float]]:
+@contextlib.contextmanager
+def _without_cache() -> Iterator[None]:
+    """A program read from the persistent cache would pass for a fast compiler."""
+    before = jax.config.values["jax_enable_compilation_cache"]
+    compilation_cache.reset_cache()
+    jax.config.update("jax_enable_compilation_cache", False)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_enable_compilation_cache", before)
+        compilation_cache.reset_cache()
+
+
+def compiled_updates(algorithm: Any, keys: Any, longest: int) -> tuple[Any, dict[str, float], int]:
     """The program with which `fit` makes updates, for states as shapes: nothing runs.
 
     Args:
@@ -69,20 +86,29 @@ def compiled_updates(algorithm: Any, keys: Any, longest: int) -> tuple[Any, dict
       longest: updates of a call at most.
 
     Returns:
-      As `compiled`.
+      As `compiled`, without the persistent cache; and how many programs a run compiles (`Compilation.programs`).
     """
     init_key, run_key = keys
     shapes, _ = jax.eval_shape(functools.partial(initialize, batched=init_key.ndim > 0), algorithm, init_key)
     arguments = (algorithm, shapes, run_key, jnp.int32(0), jnp.ones(run_key.shape, bool), jnp.int32(1))
-    return compiled(updates, *arguments, longest=longest)
+    with _without_cache():
+        executable, seconds = compiled(updates, *arguments, longest=longest)
+    given, _, _ = updates.eval_shape(*arguments, longest=longest)  # pyright: ignore[reportFunctionMemberAccess]
+    return executable, seconds, 1 if _types(given) == _types(shapes) else 2
 
 
-def described(executable: Any, seconds: dict[str, float]) -> Compilation:
+def _types(state: Any) -> Any:
+    """What a program is compiled for."""
+    return jax.tree.structure(state), [(x.shape, x.dtype, x.weak_type) for x in jax.tree.leaves(state)]
+
+
+def described(executable: Any, seconds: dict[str, float], programs: int) -> Compilation:
     """Counts and sizes of an executable that repeats an update.
 
     Args:
       executable: from `compiled`.
       seconds: of its steps, `first_run_seconds` among them.
+      programs: from `compiled_updates`.
     """
     text = executable.as_text()
     cost = _cost(executable)
@@ -97,6 +123,7 @@ def described(executable: Any, seconds: dict[str, float]) -> Compilation:
         output_bytes=getattr(memory, "output_size_in_bytes", 0) - getattr(memory, "alias_size_in_bytes", 0),
         temporary_bytes=getattr(memory, "temp_size_in_bytes", 0),
         instructions=text.count(" = "),
+        programs=programs,
     )
 
 
@@ -111,13 +138,32 @@ def check_memory(executable: Any, algorithm: Any, limit: int | None) -> None:
     Raises:
       MemoryError: with both.
     """
-    there = sum(x.nbytes for x in jax.tree.leaves(algorithm) if isinstance(x, jax.Array))
     limit = free_bytes() if limit is None else limit
-    needed = needed_bytes(executable) - there
+    needed = needed_bytes(executable) - bytes_of(algorithm)
     if limit is not None and needed > limit:
         raise MemoryError(
             f"memory: the program needs {needed / 2**30:.2f} GiB and {limit / 2**30:.2f} are free; make it smaller"
         )
+
+
+def fits(needed: int, limit: int | None) -> bool:
+    """Whether so many bytes are within a limit.
+
+    Args:
+      needed: bytes.
+      limit: bytes; None: what is free.
+    """
+    limit = free_bytes() if limit is None else limit
+    return limit is None or needed <= limit
+
+
+def bytes_of(tree: Any) -> int:
+    """Bytes of its arrays.
+
+    Args:
+      tree: of anything.
+    """
+    return sum(x.nbytes for x in jax.tree.leaves(tree) if isinstance(x, jax.Array))
 
 
 def needed_bytes(executable: Any) -> int:

@@ -33,7 +33,7 @@ def page(profile: Profile) -> str:
     Args:
       profile: from `jaxrl.profile`.
     """
-    compilation, median = profile.compilation, profile.median_seconds
+    compilation, median, peak = profile.compilation, profile.median_seconds, profile.device_peak_bytes
     low, middle, high = profile.per_second
     seeds = f", {profile.num_seeds} seeds in one program" if profile.num_seeds > 1 else ""
     steps = [f"{n} {getattr(compilation, f'{n}_seconds'):.2f} s" for n in ("trace", "lower", "compile", "first_run")]
@@ -52,8 +52,8 @@ def page(profile: Profile) -> str:
         f"by XLA: {_number(compilation.xla_flops)}FLOP, {_number(compilation.xla_bytes)}B",
         f"memory: arguments {_number(compilation.argument_bytes)}B, temporary {_number(compilation.temporary_bytes)}B, "
         f"new outputs {_number(compilation.output_bytes)}B"
-        + (f"; most in use {_number(profile.device_peak_bytes)}B" if profile.device_peak_bytes is not None else ""),
-        f"while it was timed: {profile.compilations} compilations; values moved to the host by an update: "
+        + (f"; this process had {_number(peak)}B in use at most" if peak is not None else ""),
+        f"compiled anew for later updates: {profile.compilations} programs; values moved to the host by an update: "
         f"{profile.counts.transfers:.0f}",
         _peak_line(profile.peaks),
     ]
@@ -78,10 +78,10 @@ def _stage_lines(profile: Profile) -> list[str]:
         rows.append((name, _time(seconds), f"{seconds / median:.1%}", *[""] * 4))
 
     for name, seconds in profile.parts().items():
-        add(name, seconds, profile.stages[name].counts)
+        add(name, seconds, profile.counts_of(name))
         inner = profile.parts(name)
         for part, part_seconds in inner.items():
-            add(f"  {part}", part_seconds, profile.stages[part].counts)
+            add(f"  {part}", part_seconds, profile.counts_of(part))
         if inner:
             add_rest("  in none of these", seconds - sum(inner.values()))
     add("an update", median, profile.counts)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -13,9 +14,10 @@ OUT_OF_MEMORY = re.compile(r"RESOURCE_EXHAUSTED|out of memory|bad_alloc|MemoryEr
 CHILD = """
 import sys
 import jax
-limit = int(sys.argv[1])
-if limit > 0 and jax.default_backend() == "cpu":
+if jax.default_backend() == "cpu":
     import resource
+    from jaxrl.engine.profiling.programs import free_bytes
+    limit = int(sys.argv[1]) or free_bytes() or resource.RLIM_INFINITY
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))  # private memory, what is read from files left out
 from jaxrl.cli import main
 main(sys.argv[2:])
@@ -63,7 +65,7 @@ def sweep(
       field: flag that is swept.
       sizes: its values.
       directory: gets a directory a size.
-      limit: bytes of memory that a process may take; None: no limit.
+      limit: bytes of memory that a process may take; None: what is free when it begins.
 
     Yields:
       For each size a dict with `size`, and `profile` (the record of one) and `bytes` (what its program needs), or
@@ -72,20 +74,24 @@ def sweep(
     Raises:
       ValueError: for what no size changes: a sentence with which the first two refuse, or the only one.
     """
-    sizes, failures = list(sizes), []
+    sizes, failures, succeeded = list(sizes), [], False
     for size in sizes:
         out = directory / f"{field}-{size}"
         flags = [f"--{field}", str(size), "--out", str(out)]
-        command = [sys.executable, "-c", CHILD, str(limit or -1), "profile", *arguments, *flags]
+        command = [sys.executable, "-c", CHILD, str(limit or 0), "profile", *arguments, *flags]
         done = subprocess.run(command, capture_output=True, text=True)
         point: dict[str, Any] = {"size": size}
         if done.returncode == 0:
+            succeeded = True
             point["profile"] = json.loads((out / "profile.json").read_text())
             point["bytes"] = _needed(point["profile"]["compilation"])
         else:
             point |= _failure(done)
+            if done.returncode == 2 and "jaxrl: " not in done.stderr:  # the parser of flags has said so, in a frame
+                raise ValueError(f"sweep: {' '.join(arguments[:2])} takes no --{field} {size}; see the flags by --help")
             failures.append(point["failure"].removeprefix("jaxrl: "))
-            if failures[-1] != point["failure"] and failures in ([failures[-1]] * 2, failures[-1:] * len(sizes)):
+            alike = failures in ([failures[-1]] * 2, failures[-1:] * len(sizes))
+            if failures[-1] != point["failure"] and alike and not succeeded:
                 raise ValueError(failures[-1])
         yield point
 
@@ -99,8 +105,10 @@ def _failure(done: Any) -> dict[str, Any]:
     needs = NEEDS.search(done.stderr)
     if needs:
         return {"failure": "refused beforehand: more memory than is free", "bytes": int(float(needs[1]) * 2**30)}
-    if OUT_OF_MEMORY.search(done.stderr) or done.returncode in (-6, -9, -11):
+    if OUT_OF_MEMORY.search(done.stderr) or done.returncode == -signal.SIGKILL:
         return {"failure": "out of memory"}
+    if done.returncode < 0:
+        return {"failure": f"ended by {signal.Signals(-done.returncode).name}"}
     lines = done.stderr.strip().splitlines()
     return {"failure": lines[-1] if lines else f"ended with code {done.returncode}"}
 

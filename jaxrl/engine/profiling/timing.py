@@ -33,6 +33,7 @@ class Whole:
     program: Any
     init_seconds: float
     seconds: dict[str, float]
+    programs: int
     metrics: Any = None
     made: int = 0
     turns: int = 1
@@ -42,12 +43,12 @@ class Whole:
         """Compile, initialize, and run once."""
         init_key, run_key = split_keys(key)
         alive, batched = jnp.ones(key.shape, bool), key.ndim > 0
-        program, seconds = compiled_updates(algorithm, (init_key, run_key), longest_of(key))
+        program, seconds, programs = compiled_updates(algorithm, (init_key, run_key), longest_of(key))
         check_memory(program, algorithm, memory_limit)
         start = time.perf_counter()
         state, _ = jax.block_until_ready(initialize(algorithm, init_key, batched=batched))
         init_seconds = time.perf_counter() - start
-        whole = cls(algorithm, run_key, alive, state, program, init_seconds, seconds)
+        whole = cls(algorithm, run_key, alive, state, program, init_seconds, seconds, programs)
         seconds["first_run_seconds"] = whole.run(1)
         return whole
 

@@ -179,7 +179,7 @@ def read_questions(path: Path | str, tokenizer: Tokenizer, max_new_tokens: int, 
     kept = np.asarray(is_held_out(jnp.asarray(questions), jnp.asarray(counted)))
     if kept.all() or not kept.any():  # of very few
         kept = np.array([row["prompt"] == read[0]["prompt"] for row in read])
-    sampling = Sampling(max_new_tokens, tuple(tokenizer.stop_tokens))
+    sampling = Sampling(max_new_tokens, tuple(tokenizer.stop_tokens), vocab_size=tokenizer.vocab_size)
     learned, held_out = (jnp.asarray(np.flatnonzero(which)) for which in (~kept, kept))
     arrays = (jnp.asarray(questions), jnp.asarray(start), jnp.asarray(expected), learned, held_out)
     unanswered = next(
