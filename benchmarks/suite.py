@@ -3,7 +3,8 @@
 import importlib
 import pathlib
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from benchmarks import machine, results, throughput
 from benchmarks.results import Result, Side
@@ -14,21 +15,27 @@ QUICK = ("ppo-64", "dqn", "sac", "fanout", "pretraining", "grpo")
 REPETITIONS = {"quick": 5, "full": 9}
 
 
-def cells_result(kind: str, names: tuple[str, ...], directory: pathlib.Path) -> Result:
-    """The cells of throughput as the sides of one result."""
+def cells_result(kind: str, names: tuple[str, ...], directory: pathlib.Path) -> tuple[Result, list[str]]:
+    """The cells of throughput as the sides of one result, and those that failed."""
     options = throughput.Options(cells=names, repetitions=REPETITIONS[kind])
     sides: dict[str, Side] = {}
-    for name in names:
+
+    def measure(name: str) -> None:
         found = throughput.measure(name, options)
         results.save(found, directory)
         sides[name] = found.sides["jaxrl"]
-    return Result(
+
+    failed = [name for name in names if not _succeeds(name, lambda name=name: measure(name))]
+    if not sides:
+        raise SystemExit(f"failed: {', '.join(failed)}")
+    result = Result(
         name=f"suite_{kind}",
         command=f"python -m benchmarks --{kind}",
         configuration={name: throughput.CELLS[name].what for name in names} | {"repetitions": REPETITIONS[kind]},
         sides=sides,
         **machine.provenance(),
     )
+    return result, failed
 
 
 def run(kind: str, others: Iterable[str]) -> None:
@@ -43,19 +50,23 @@ def run(kind: str, others: Iterable[str]) -> None:
     on_cpu = jax.default_backend() == "cpu"
     fitting = tuple(name for name, cell in throughput.CELLS.items() if not (on_cpu and cell.accelerator))
     directory = pathlib.Path("runs") / f"benchmarks-{time.strftime('%Y%m%d-%H%M%S')}"
-    path = results.save(cells_result(kind, QUICK if kind == "quick" else fitting, directory), directory)
-    say(f"wrote {path}")
+    result, failed = cells_result(kind, QUICK if kind == "quick" else fitting, directory)
+    say(f"wrote {results.save(result, directory)}")
     if kind == "full":
-        failed = [name for name in others if not _succeeds(name)]
-        if failed:
-            raise SystemExit(f"failed: {', '.join(failed)}")
+        failed += [
+            name
+            for name in others
+            if not _succeeds(name, lambda name=name: importlib.import_module(f"benchmarks.{name}").main([]))
+        ]
+    if failed:
+        raise SystemExit(f"failed: {', '.join(failed)}")
 
 
-def _succeeds(name: str) -> bool:
-    """Run a benchmark, and say what ended it: hours of others stand behind it."""
+def _succeeds(name: str, measure: Callable[[], Any]) -> bool:
+    """Measure, and say what ended it: hours of others stand behind it."""
     say(name)
     try:
-        importlib.import_module(f"benchmarks.{name}").main([])
+        measure()
     except (Exception, SystemExit) as error:
         say(f"{name} failed: {error or type(error).__name__}")
         return False

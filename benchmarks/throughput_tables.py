@@ -2,6 +2,7 @@
 
 import pathlib
 import statistics
+from typing import Any
 
 from benchmarks import results
 from benchmarks.rendering import device_lines, render, spread, with_notes
@@ -13,7 +14,16 @@ PLATFORMS = ("cpu", "gpu", "tpu")
 
 def throughput_table(directory: pathlib.Path) -> str:
     """Every cell on every platform where it was measured."""
-    header = ("what", "on", "a second", "compile, s", "FLOP/s, of peak", "B/s, of peak", "in no stage", "command")
+    header = (
+        "what",
+        "on",
+        "a second",
+        "compile, s",
+        "FLOP/s, of peak",
+        "B/s, of peak",
+        "in no stage, no part",
+        "command",
+    )
     rows, measured = [], []
     for platform in PLATFORMS:
         for name, cell in CELLS.items():
@@ -29,7 +39,8 @@ def throughput_table(directory: pathlib.Path) -> str:
         "the fastest float32 matrix product, and the faster of a copy and a matrix–vector product. FLOPs and bytes are "
         "counted from the compiled program, as if nothing were cached between kernels: what caches hold may exceed the "
         "peak, as may a program that only reads. In no stage: the part of an update that its halves, or a solver's "
-        "stages, each timed as a program of its own, leave open; negative where they alone cost more than together."
+        "stages, each timed as a program of its own, leave open; negative where they alone cost more than together. "
+        "In no part: the same of what they are made of, as environment, policy, gradient, optimizer."
     )
     notes = [note] if measured else []
     return with_notes(render(header, rows), *notes, *_made(measured), *device_lines(measured))
@@ -49,7 +60,6 @@ def throughput_row(result: Result) -> list[str]:
     numbers, unit = result.sides["jaxrl"].measurements, result.configuration["unit"]
     seconds = statistics.median(numbers["update_seconds"])
     bandwidth = max(numbers["peak copy_bytes"][0], numbers["peak product_bytes"][0])
-    stages = [statistics.median(values) for name, values in numbers.items() if name.startswith("stage ")]
     tokens = numbers.get("tokens_per_second")
     return [
         CELLS[result.name.removeprefix("throughput_")].what,
@@ -59,9 +69,23 @@ def throughput_row(result: Result) -> list[str]:
         f"{numbers['compile_seconds'][0]:.1f}",
         share(numbers["flops"][0], seconds, numbers["peak product_flops"][0]),
         share(numbers["bytes"][0], seconds, bandwidth),
-        f"{1 - sum(stages) / seconds:.1%}" if stages else "–",
+        open_shares(numbers, seconds),
         f"`{result.command}`",
     ]
+
+
+def open_shares(numbers: dict[str, list[Any]], seconds: float) -> str:
+    """The part of an update that its stages leave open, and the part that theirs do."""
+    timed = {
+        name: statistics.median(values) for name, values in numbers.items() if name.startswith(("stage ", "part "))
+    }
+    stages = {name.removeprefix("stage "): value for name, value in timed.items() if name.startswith("stage ")}
+    if not stages:
+        return "–"
+    parts = {stage: [v for name, v in timed.items() if name.endswith(f" of {stage}")] for stage in stages}
+    leaves = [sum(parts[stage] or [value]) for stage, value in stages.items()]
+    said = f"{1 - sum(stages.values()) / seconds:.1%}"
+    return f"{said}, {1 - sum(leaves) / seconds:.1%}" if any(parts.values()) else said
 
 
 def share(count: float | None, seconds: float, peak: float) -> str:

@@ -271,9 +271,9 @@ def test_the_readme_shows_the_results():
 
 
 def test_committed_results_fit_the_schema():
-    for path in results.RESULTS.glob("*.json"):
+    for path in results.RESULTS.rglob("*.json"):
         result = results.from_json(path.read_text())
-        assert result.name == path.stem
+        assert result.name == path.stem and results.folder(result.device.platform) == path.parent
         assert not result.dirty, f"{path.name} was measured on code that is in no commit"
 
 
@@ -570,9 +570,9 @@ def stale():
     for options in (learning.Options(), learning.Options(full=True)):
         for cell in learning.cells(options):
             expected[learning.result_name(*cell)] = learning.configuration(*cell, options)
-    names = [path.stem for path in results.RESULTS.glob("*.json")]
-    found = {name: results.load(name) for name in names if name.startswith(MEASURED)}
-    return sorted(name for name, result in found.items() if result.configuration != expected.get(name))
+    paths = [path for path in results.RESULTS.rglob("*.json") if path.stem.startswith(MEASURED)]
+    found = {path: results.load(path.stem, path.parent) for path in paths}
+    return sorted(path.name for path, result in found.items() if result.configuration != expected.get(path.stem))
 
 
 def test_committed_results_are_of_the_cells_and_tasks_that_there_are():
@@ -638,10 +638,18 @@ def test_one_benchmark_that_fails_does_not_end_the_suite(tmp_path, monkeypatch, 
         return types.SimpleNamespace(main=main)
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(suite, "cells_result", lambda *_: make_result("suite_full"))
+
+    def measure(name, options):
+        if name == "sac":
+            raise MemoryError("no room")
+        return make_result(f"throughput_{name}")
+
+    monkeypatch.setattr(suite.throughput, "measure", measure)
     monkeypatch.setattr(suite.importlib, "import_module", lambda name: main_of(name.rpartition(".")[2]))
-    with pytest.raises(SystemExit, match="failed: replay, lm_vs_peers"):
+    with pytest.raises(SystemExit, match="failed: sac, replay, lm_vs_peers"):
         suite.run("full", ["replay", "lm_vs_peers", "tables"])
+    (path,) = (tmp_path / "runs").rglob("suite_full.json")
+    assert "dqn" in results.from_json(path.read_text()).sides
     assert ran == ["replay", "lm_vs_peers", "tables"] and "no room" in capsys.readouterr().out
 
 
@@ -665,6 +673,13 @@ def test_the_quick_suite_is_one_result_that_compare_reads(tmp_path, monkeypatch,
     assert "equal" in capsys.readouterr().out
     (cell,) = (tmp_path / "runs").rglob("throughput_fanout.json")
     assert "sweeps" in throughput_tables.throughput_table(cell.parent)
+
+
+def test_what_stages_and_their_parts_leave_open():
+    numbers = {"stage rollout": [1.0, 2.0, 3.0], "stage learn": [5.0], "part gradient of learn": [3.0], "flops": [9.0]}
+    assert throughput_tables.open_shares(numbers, 10.0) == "30.0%, 50.0%"
+    assert throughput_tables.open_shares({"stage sweep": [9.0]}, 10.0) == "10.0%"
+    assert throughput_tables.open_shares({}, 10.0) == "–"
 
 
 def test_every_cell_of_throughput_has_words_of_its_own():

@@ -64,7 +64,7 @@ def build(name: str, arguments: list[str]) -> Setup:
         algorithm = _resumed(algorithm_class, saved, options, fields)
         check(algorithm)
         return Setup(algorithm, options, f"{name}, resumed", None)
-    _check_begun(options, algorithm_class, is_given("pretraining_texts", flags))
+    _check_begun(options, algorithm_class, is_given("pretraining_texts", flags) and options.pretraining_texts > 0)
     model, params, tokenizer = _model(options, shape, algorithm_class)
     task, title = _task(task_name, options, task_options, tokenizer)
     if options.reward and algorithm_class is Pretraining:
@@ -222,6 +222,7 @@ def _resumed(algorithm_class: Any, saved: dict[str, Any], options: LanguageOptio
     import jax.numpy as jnp
 
     from jaxrl.engine.load import language_of
+    from jaxrl.engine.recipes import sampling_of
 
     task, model = language_of(saved["fields"])
     params = None
@@ -235,4 +236,6 @@ def _resumed(algorithm_class: Any, saved: dict[str, Any], options: LanguageOptio
     if hasattr(model, "adapted"):
         options = dataclasses.replace(options, lora_rank=model.rank)
         model = model.model
+    if saved["fields"].get("sampling") is not None:
+        fields = fields | {"sampling": sampling_of(saved["fields"]["sampling"])}
     return _algorithm(algorithm_class, task, model, params, options, fields)

@@ -144,7 +144,7 @@ def _value(name: str, value: Any) -> Any:
         return value if math.isfinite(value) else str(value)
     if isinstance(value, tuple | list):
         return [_value(name, item) for item in value]
-    if name in ("task", "model") and (words := recipes.in_words(name, value)) is not None:
+    if name in ("task", "model", "sampling") and (words := recipes.in_words(name, value)) is not None:
         return words
     origin = envs.origin(value)
     if origin is not None:

@@ -86,13 +86,15 @@ def rebuild(saved: dict[str, Any]) -> Any:
         task, model = language_of(saved["fields"])
         if saved["fields"]["params"] is not None:
             values["params"] = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 1), jnp.int32))
+        if saved["fields"].get("sampling") is not None:
+            values["sampling"] = recipes.sampling_of(saved["fields"]["sampling"])
         return algorithm_class(task, model, **values)
     name, options = describe.environment(saved)
     return algorithm_class(*envs.make(name, **options), **values)
 
 
 def language_of(fields: dict[str, Any]) -> tuple[Any, Any]:
-    """Task and model of a run's fields; how completions are drawn is the task's.
+    """Task and model of a run's fields.
 
     Raises:
       ValueError: for a task or model without a name.

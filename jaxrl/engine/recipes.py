@@ -13,8 +13,28 @@ from jaxrl.engine.names import full_name, resolve
 
 
 def in_words(field: str, value: Any) -> dict[str, Any] | None:
-    """What `config.json` says of an algorithm's `task` or `model`; None for one of your own."""
+    """What `config.json` says of an algorithm's `task`, `model` or `sampling`; None for one of your own."""
+    if field == "sampling":
+        return sampling_in_words(value)
     return task_in_words(value) if field == "task" else model_in_words(value)
+
+
+def sampling_in_words(sampling: Any) -> dict[str, Any] | None:
+    """Fields of a sampling; None for one of your own.
+
+    Args:
+      sampling: `lm.Sampling`.
+    """
+    if not isinstance(sampling, lm.Sampling):
+        return None
+    fields = {item.name: getattr(sampling, item.name) for item in dataclasses.fields(sampling)}
+    return {name: list(value) if isinstance(value, tuple) else _plain(value) for name, value in fields.items()}
+
+
+def sampling_of(words: dict[str, Any]) -> lm.Sampling:
+    """The sampling that `sampling_in_words` described."""
+    fields: dict[str, Any] = {name: tuple(x) if isinstance(x, list) else x for name, x in words.items()}
+    return lm.Sampling(**fields)
 
 
 def task_in_words(task: Any) -> dict[str, Any] | None:

@@ -41,7 +41,7 @@ class Sampling:
     top_k: int = static(0, low=0)
     top_p: float | None = leaf(None, low=0, high=1, open_low=True)
     banned: tuple[int, ...] = static((), low=0)
-    vocab_size: int | None = static(None)
+    vocab_size: int | None = static(None, low=1)
     pad_token: int = static(0, low=0)
     early_exit: bool = static(True)
 

@@ -86,8 +86,10 @@ class TransformerConfig:
         for name in ("norm", "activation"):
             if not callable(getattr(self, name)):
                 raise ValueError(f"{name}={getattr(self, name)!r} must be a function or a module")
-        if not isinstance(self.rotary, Rotary | None) or isinstance(self.position_embedding, str):
-            raise ValueError(f"rotary={self.rotary!r}, position_embedding={self.position_embedding!r} must be objects")
+        if not isinstance(self.rotary, Rotary | None):
+            raise ValueError(f"rotary={self.rotary!r} must be a Rotary or None")
+        if self.position_embedding is not None and not callable(self.position_embedding):
+            raise ValueError(f"position_embedding={self.position_embedding!r} must be a module or None")
         if not 0 <= self.norm_epsilon < math.inf:
             raise ValueError(f"norm_epsilon={self.norm_epsilon} must be at least 0, and finite")
         if self.head_dim is None and self.width % self.num_heads:

@@ -116,16 +116,17 @@ def transform_of(algorithm: Any, num_updates: jax.Array) -> optax.GradientTransf
 
 
 def _of_few_arrays(transform: optax.GradientTransformation) -> optax.GradientTransformation:
-    """A transformation that gets small arrays as one vector, and behind it the large ones."""
+    """A transformation that gets small arrays as one vector, and beside it the large ones."""
 
-    def joined(tree: Any) -> list[jax.Array]:
+    def joined(tree: Any) -> dict[str, Any]:
         small, large = _by_size(tree)
-        return [ravel_pytree(small)[0], *large]
+        return {"large": large} | ({"small": ravel_pytree(small)[0]} if small else {})
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         stepped: Any = joined(updates)
         stepped, state = transform.update(stepped, state, None if params is None else joined(params))
-        small, large = iter(ravel_pytree(_by_size(updates)[0])[1](stepped[0])), iter(stepped[1:])
+        arrays, _ = _by_size(updates)
+        small, large = iter(ravel_pytree(arrays)[1](stepped["small"]) if arrays else ()), iter(stepped["large"])
         return jax.tree.map(lambda x: next(small if x.size < LARGE else large), updates), state
 
     return optax.GradientTransformation(lambda params: transform.init(joined(params)), update)

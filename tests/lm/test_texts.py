@@ -10,6 +10,7 @@ import pytest
 
 import jaxrl
 from jaxrl import lm, networks
+from jaxrl.cli import main
 from jaxrl.engine.evaluate_task import judged, mean_interval, share_interval
 
 
@@ -306,14 +307,19 @@ def small_learner(kind, task, **fields):
     return kind(task, networks.Transformer(config), **fields)
 
 
-def test_an_evaluation_draws_as_its_learner_does():
+def test_an_evaluation_draws_as_its_learner_does(tmp_path):
     task = lm.tasks.Parity(2)
     short = task.sampling.replace(max_new_tokens=2)
     learner = small_learner(jaxrl.GRPO, task, num_prompts=2, group_size=2, sampling=short)
     answers = jaxrl.evaluate_task(learner, learner.init(jax.random.key(0)), jax.random.key(1), 16, 4)
     assert answers.lengths.max() == 2
-    fitted = jaxrl.fit(learner, jax.random.key(0), 1, evaluate_every=1, loggers=[])
+    fitted = jaxrl.fit(learner, jax.random.key(0), 1, evaluate_every=1, loggers=[], out=tmp_path / "run")
     assert fitted.evaluations["length"][0] <= 2
+    loaded, _ = jaxrl.load(tmp_path / "run")
+    assert loaded.sampling == short
+    assert jaxrl.fit(learner, num_updates=2, loggers=[], resume=tmp_path / "run").num_updates == 2
+    main(["train", "grpo", "parity", "--resume", str(tmp_path / "run"), "--total-steps", "12"])
+    assert jaxrl.load(tmp_path / "run")[1].num_updates == 3
 
 
 def test_an_evaluation_in_parts_answers_the_same_prompts(monkeypatch):

@@ -153,7 +153,9 @@ def profile(
     # Before what follows adds to it.
     device_peak_bytes = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
     peaks = measure_peaks()
-    alone = num_seeds == 1 and fits(2 * bytes_of(whole.state), memory_limit)  # a copy, and what a stage gives
+    size = bytes_of(whole.state)
+    room = None if memory_limit is None else memory_limit - size  # what is free is without the state already
+    alone = num_seeds == 1 and fits(2 * size, room)  # a copy, and what a stage gives
     stages = timed_stages(algorithm, jax.tree.map(jnp.copy, whole.state), stage_key) if alone else {}
     seconds, stage_seconds, compilations = in_turn(whole, stages, repetitions, region)
     unit, units, tokens = units_of(algorithm, whole)

@@ -57,6 +57,8 @@ def page(profile: Profile) -> str:
         f"{profile.counts.transfers:.0f}",
         _peak_line(profile.peaks),
     ]
+    if not profile.stages and profile.num_seeds == 1:
+        lines.append("no stages: the algorithm names none, or two more states do not fit into memory")
     if profile.counts.unknown_loops:
         lines.append("loops whose length only the data say count once")
     return "\n".join(lines)
@@ -106,11 +108,15 @@ def record(profile: Profile) -> dict[str, Any]:
     Args:
       profile: from `jaxrl.profile`.
     """
-    derived = {"per_second": profile.per_second, "unattributed": profile.unattributed}
-    return _plain(dataclasses.asdict(profile) | derived | {"stage_seconds": profile.stage_seconds})
+    derived = {"per_second": profile.per_second, "unattributed": profile.unattributed, "counts": profile.counts}
+    stages = {name: dataclasses.replace(x, counts=profile.counts_of(name)) for name, x in profile.stages.items()}
+    known = dataclasses.replace(profile, stages=stages)
+    return _plain(dataclasses.asdict(known) | derived | {"stage_seconds": profile.stage_seconds})
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Counts):
+        return _plain(dataclasses.asdict(value))
     if isinstance(value, dict):
         return {name: _plain(entry) for name, entry in value.items()}
     if isinstance(value, list | tuple):

@@ -17,11 +17,13 @@ import jax
 if jax.default_backend() == "cpu":
     import resource
     from jaxrl.engine.profiling.programs import free_bytes
-    limit = int(sys.argv[1]) or free_bytes() or resource.RLIM_INFINITY
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))  # private memory, what is read from files left out
+    limit, most = int(sys.argv[1]) or free_bytes(), resource.getrlimit(resource.RLIMIT_DATA)[1]
+    if limit and (most == resource.RLIM_INFINITY or limit < most):
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, most))  # private memory, what is read from files left out
 from jaxrl.cli import main
 main(sys.argv[2:])
 """
+FRAME = re.compile(r"[\u2500-\u257f]+")
 KNEE = 0.8
 """Part of the highest throughput that the knee reaches."""
 
@@ -88,7 +90,7 @@ def sweep(
         else:
             point |= _failure(done)
             if done.returncode == 2 and "jaxrl: " not in done.stderr:  # the parser of flags has said so, in a frame
-                raise ValueError(f"sweep: {' '.join(arguments[:2])} takes no --{field} {size}; see the flags by --help")
+                raise ValueError(f"sweep: {' '.join(FRAME.sub(' ', done.stderr).split())}")
             failures.append(point["failure"].removeprefix("jaxrl: "))
             alike = failures in ([failures[-1]] * 2, failures[-1:] * len(sizes))
             if failures[-1] != point["failure"] and alike and not succeeded:
