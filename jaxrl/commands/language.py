@@ -222,7 +222,7 @@ def _resumed(algorithm_class: Any, saved: dict[str, Any], options: LanguageOptio
     import jax.numpy as jnp
 
     from jaxrl.engine.load import language_of
-    from jaxrl.engine.recipes import sampling_of
+    from jaxrl.engine.recipes import sampling_fields
 
     task, model = language_of(saved["fields"])
     params = None
@@ -236,6 +236,4 @@ def _resumed(algorithm_class: Any, saved: dict[str, Any], options: LanguageOptio
     if hasattr(model, "adapted"):
         options = dataclasses.replace(options, lora_rank=model.rank)
         model = model.model
-    if saved["fields"].get("sampling") is not None:
-        fields = fields | {"sampling": sampling_of(saved["fields"]["sampling"])}
-    return _algorithm(algorithm_class, task, model, params, options, fields)
+    return _algorithm(algorithm_class, task, model, params, options, fields | sampling_fields(saved["fields"]))

@@ -86,9 +86,7 @@ def rebuild(saved: dict[str, Any]) -> Any:
         task, model = language_of(saved["fields"])
         if saved["fields"]["params"] is not None:
             values["params"] = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 1), jnp.int32))
-        if saved["fields"].get("sampling") is not None:
-            values["sampling"] = recipes.sampling_of(saved["fields"]["sampling"])
-        return algorithm_class(task, model, **values)
+        return algorithm_class(task, model, **values, **recipes.sampling_fields(saved["fields"]))
     name, options = describe.environment(saved)
     return algorithm_class(*envs.make(name, **options), **values)
 

@@ -5,6 +5,7 @@ import importlib
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -15,26 +16,14 @@ from jaxrl.engine.names import full_name, resolve
 def in_words(field: str, value: Any) -> dict[str, Any] | None:
     """What `config.json` says of an algorithm's `task`, `model` or `sampling`; None for one of your own."""
     if field == "sampling":
-        return sampling_in_words(value)
+        return _in_words(value) if isinstance(value, lm.Sampling) else None
     return task_in_words(value) if field == "task" else model_in_words(value)
 
 
-def sampling_in_words(sampling: Any) -> dict[str, Any] | None:
-    """Fields of a sampling; None for one of your own.
-
-    Args:
-      sampling: `lm.Sampling`.
-    """
-    if not isinstance(sampling, lm.Sampling):
-        return None
-    fields = {item.name: getattr(sampling, item.name) for item in dataclasses.fields(sampling)}
-    return {name: list(value) if isinstance(value, tuple) else _plain(value) for name, value in fields.items()}
-
-
-def sampling_of(words: dict[str, Any]) -> lm.Sampling:
-    """The sampling that `sampling_in_words` described."""
-    fields: dict[str, Any] = {name: tuple(x) if isinstance(x, list) else x for name, x in words.items()}
-    return lm.Sampling(**fields)
+def sampling_fields(fields: dict[str, Any]) -> dict[str, lm.Sampling]:
+    """The field `sampling` of a run's fields in words, where it has one of its own."""
+    words = fields.get("sampling")
+    return {} if words is None else {"sampling": _from_words(words)}
 
 
 def task_in_words(task: Any) -> dict[str, Any] | None:
@@ -93,7 +82,11 @@ def _plain(value: Any) -> Any:
 
 
 def _in_words(value: Any) -> Any:
-    """A dataclass by its class and fields, a function by its name, a data type by its own."""
+    """A dataclass by its class and fields, a function by its name, a data type by its own, a tuple as a list."""
+    if isinstance(value, tuple):
+        return [_in_words(item) for item in value]
+    if isinstance(value, np.generic | np.ndarray | jax.Array):
+        return value.item()
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -112,6 +105,8 @@ def _public_name(function: Any) -> str:
 
 
 def _from_words(words: Any) -> Any:
+    if isinstance(words, list):
+        return tuple(map(_from_words, words))
     if not isinstance(words, dict):
         return words
     if "dtype" in words:

@@ -176,10 +176,7 @@ class SAC:
     def gradient(
         self, state: OffPolicyState, experience: buffers.Experience, keys: Sequence[jax.Array]
     ) -> tuple[dict[str, Any], Metrics]:
-        """Of the losses of experience `[B]`, with them.
-
-        The keys, of the actions that the target and the policy take, are consumed.
-        """
+        """Of the losses of experience `[B]`, with them. The keys, of the target and the policy, are consumed."""
         target = self.targets(state, experience, keys[0])
         return jax.grad(self.loss, has_aux=True)(state.params, experience, target, keys[1])
 
