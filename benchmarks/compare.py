@@ -1,4 +1,4 @@
-"""Two results of the same benchmark: ratios with confidence intervals, and which differences are noise."""
+"""Two results of the same benchmark: ratios or differences, with confidence intervals, and which are noise."""
 
 import pathlib
 from typing import Any
@@ -12,43 +12,60 @@ from benchmarks.results import Result
 DRAWS = 4000
 FEWEST = 5
 """Repetitions below which nothing is said of a difference: two samples of three are apart by chance once in ten."""
+GRIDS = ("budgets", "evaluation_steps", ": sizes")
+"""Ends of the names of what is no measurement, but what it was made for."""
+MEASURED_ON_GRIDS = ("time_to_score", "complexity")
+"""Results whose lists of lists have a list for each budget or size."""
 
 
-def ratio_interval(before: Any, after: Any) -> tuple[float, float, float]:
-    """Median ratio after / before, and its 95 % interval by the bootstrap of both medians.
+def interval(before: Any, after: Any, compared: Any = np.divide) -> tuple[float, float, float]:
+    """Median after, compared with that before, and the 95 % interval by the bootstrap of both medians.
 
     Args:
       before: repetitions.
       after: repetitions, which need not be as many.
+      compared: function of the medians after and before.
 
     Returns:
-      The ratio of the medians, and the interval's ends.
+      Their ratio, or what `compared` gives, and the interval's ends.
 
     Source: Efron (1979), Bootstrap Methods: Another Look at the Jackknife.
     """
     random = np.random.default_rng(0)
     before, after = np.asarray(before, float), np.asarray(after, float)
     drawn = [np.median(x[random.integers(0, len(x), (DRAWS, len(x)))], axis=1) for x in (before, after)]
-    low, high = np.quantile(drawn[1] / drawn[0], [0.025, 0.975])
-    return float(np.median(after) / np.median(before)), float(low), float(high)
+    low, high = np.quantile(compared(drawn[1], drawn[0]), [0.025, 0.975])
+    return float(compared(np.median(after), np.median(before))), float(low), float(high)
 
 
 def comparison(before: Result, after: Result) -> str:
     """A table of what both measured, and a line for each difference of their circumstances."""
-    header = ("side", "measurement", "before", "after", "ratio [95 %]", "is it noise?")
-    rows = []
-    for side in before.sides:
-        theirs = after.sides[side].measurements if side in after.sides else {}
-        for name, values in before.sides[side].measurements.items():
-            if name in theirs:
-                rows.append([side, name, *_row(_numbers(values), _numbers(theirs[name]))])
-    if not rows:
+    header = ("side", "measurement", "before", "after", "ratio, or difference [95 %]", "is it noise?")
+    theirs, ours = (
+        {(side, name): values for side in result.sides for name, values in result.sides[side].measurements.items()}
+        for result in (before, after)
+    )
+    shared = [key for key in theirs if key in ours]
+    if not shared:
         raise ValueError(f"{before.name} and {after.name} have no measurement in common")
-    return render(header, rows) + "\n" + "\n".join(_circumstances(before, after)) + "\n"
+    alone = {"before": [key for key in theirs if key not in ours], "after": [key for key in ours if key not in theirs]}
+    missing = [f"only {when}: {'; '.join(map(': '.join, keys))}" for when, keys in alone.items() if keys]
+    grids = [key for key in shared if _is_grid(before.name, key[1], theirs[key])]
+    rows = [[*key, *_row(_repetitions(theirs[key]), _repetitions(ours[key]))] for key in shared if key not in grids]
+    skipped = [f"not compared, for it is no repetition: {'; '.join(map(': '.join, grids))}"] if grids else []
+    return "\n".join([render(header, rows), *missing, *skipped, *_circumstances(before, after)]) + "\n"
 
 
-def _numbers(values: Any) -> list[float]:
-    return [float(x) for x in results.flat(values) if x is not None]
+def _is_grid(result: str, name: str, values: Any) -> bool:
+    """Whether values belong to sizes or budgets, or are these."""
+    nested = any(isinstance(value, list) for value in values)
+    return name.endswith(GRIDS) or (nested and result.startswith(MEASURED_ON_GRIDS))
+
+
+def _repetitions(values: list[Any]) -> list[float]:
+    """One number for each repetition or seed: the mean of what it measured."""
+    each = [[float(x) for x in results.flat(value) if x is not None] for value in values]
+    return [float(np.mean(numbers)) for numbers in each if numbers]
 
 
 def _row(before: list[float], after: list[float]) -> list[str]:
@@ -57,14 +74,17 @@ def _row(before: list[float], after: list[float]) -> list[str]:
     middle = [f"{np.median(x):.4g}" for x in (before, after)]
     if before == after:
         return [*middle, "1", "equal"]
-    if min(before + after) <= 0:
-        return [*middle, "–", "no ratio: not all are positive"]
+    positive = min(before + after) > 0
+    compared, neutral = (np.divide, 1.0) if positive else (np.subtract, 0.0)
     if len(before) == len(after) == 1:
-        return [*middle, f"{after[0] / before[0]:.3f}", "one value each: a count is no noise, a time may be"]
+        change = compared(after[0], before[0])
+        said = f"{change:.3f}" if positive else f"{change:+.4g}"
+        return [*middle, said, "one value each: a count is no noise, a time may be"]
     if min(map(len, (before, after))) < FEWEST:
         return [*middle, "–", f"fewer than {FEWEST} repetitions"]
-    ratio, low, high = ratio_interval(before, after)
-    return [*middle, f"{ratio:.3f} [{low:.3f}, {high:.3f}]", "yes" if low <= 1 <= high else "no"]
+    found = interval(before, after, compared)
+    change, low, high = (f"{x:.3f}" if positive else f"{x:+.4g}" for x in found)
+    return [*middle, f"{change} [{low}, {high}]", "yes" if found[1] <= neutral <= found[2] else "no"]
 
 
 def _circumstances(before: Result, after: Result) -> list[str]:

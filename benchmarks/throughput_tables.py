@@ -40,7 +40,9 @@ def throughput_table(directory: pathlib.Path) -> str:
         "counted from the compiled program, as if nothing were cached between kernels: what caches hold may exceed the "
         "peak, as may a program that only reads. In no stage: the part of an update that its halves, or a solver's "
         "stages, each timed as a program of its own, leave open; negative where they alone cost more than together. "
-        "In no part: the same of what they are made of, as environment, policy, gradient, optimizer."
+        "In no part: the same of what they are made of, as environment, policy, gradient, optimizer. A replay fills "
+        "while it is measured, and rows are drawn from what it has. Language models are new: a trained one may write "
+        "longer."
     )
     notes = [note] if measured else []
     return with_notes(render(header, rows), *notes, *_made(measured), *device_lines(measured))

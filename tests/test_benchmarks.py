@@ -601,9 +601,49 @@ def test_the_interval_holds_what_is_true_nineteen_times_of_twenty():
     random = np.random.default_rng(0)
     held = 0
     for _ in range(200):
-        _, low, high = compare.ratio_interval(random.normal(1.0, 0.1, 9), random.normal(1.5, 0.1, 9))
+        _, low, high = compare.interval(random.normal(1.0, 0.1, 9), random.normal(1.5, 0.1, 9))
         held += low <= 1.5 <= high
     assert held >= 180  # of 200; the bootstrap of nine is a little narrow
+
+
+def compared(before, after, name="suite_quick"):
+    """The rows of two results that have these measurements, by name, and what stands below."""
+    one, other = (
+        dataclasses.replace(timed_result([1.0]), name=name, sides={"PPO": Side({"jax": "0.10.2"}, {}, {}, numbers)})
+        for numbers in (before, after)
+    )
+    lines = compare.comparison(one, other).splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| PPO")]
+    return {row[1]: row[2:] for row in rows}, "\n".join(line for line in lines if not line.startswith("|"))
+
+
+def test_seeds_are_what_repeats_however_many_episodes_each_has():
+    # Two hundred episodes would tell these apart; ten seeds, which differ by more, do not.
+    random = np.random.default_rng(0)
+    one, other = ([[seed + x for x in random.normal(100.0, 1.0, 20)] for seed in range(10)] for _ in range(2))
+    rows, _ = compared({"returns": one}, {"returns": [[x + 2.0 for x in seed] for seed in other]})
+    assert rows["returns"][-1] == "yes"
+    rows, _ = compared({"returns": one}, {"returns": [[x + 50.0 for x in seed] for seed in other]})
+    assert rows["returns"][-1] == "no"
+
+
+def test_what_may_be_negative_has_a_difference():
+    returns = [-500.0 - seed for seed in range(10)]
+    rows, _ = compared({"return": returns}, {"return": [x + 100.0 for x in returns]})
+    assert rows["return"][2].startswith("+100 [+9") and rows["return"][-1] == "no"
+    rows, _ = compared({"gap": [-1.0]}, {"gap": [3.0]})
+    assert rows["gap"][2] == "+4"
+
+
+def test_what_one_side_lacks_is_said():
+    rows, said = compared({"seconds": [1.0], "flops": [2.0]}, {"seconds": [1.0], "bytes": [2.0]})
+    assert list(rows) == ["seconds"] and "only before: PPO: flops" in said and "only after: PPO: bytes" in said
+
+
+def test_budgets_and_sizes_are_no_repetitions():
+    numbers = {"budgets": [1, 2, 3], "returns": [[1.0], [2.0], [3.0]], "seconds": [1.0]}
+    rows, said = compared(numbers, numbers, "time_to_score_dqn")
+    assert list(rows) == ["seconds"] and "not compared, for it is no repetition: PPO: budgets; PPO: returns" in said
 
 
 def test_a_comparison_says_what_else_differs(tmp_path, capsys):

@@ -41,7 +41,8 @@ def _pieces(prompt: str, options: Any) -> Any:
     chat: Any = getattr(tokenizer, "chat", None)
     if options.chat and chat is None:
         raise ValueError("chat: this model has no chat template; leave chat away")
-    tokens = tokenizer.encode_prompt(chat([{"role": "user", "content": prompt}]) if options.chat else prompt)
+    asked = [{"role": "user", "content": prompt}]
+    tokens = tokenizer.encode(chat(asked)) if options.chat else tokenizer.encode_prompt(prompt)
     lm.check_vocabulary(tokenizer, model.config.vocab_size)
     room = model.config.max_length - len(tokens)
     lm.check_context(model, len(tokens), min(options.max_new_tokens, max(room, 1)))

@@ -117,14 +117,14 @@ def _sweep(arguments: list[str], options: ProfileOptions, directory: Path) -> No
     if options.memory_gib is not None:
         limit = int(options.memory_gib * 2**30)
         arguments += ["--memory-gib", str(options.memory_gib)]
-    points = []
+    points, knee = [], None
     for point in sweep(arguments, field, sizes, directory, limit):
         points.append(point)
+        knee = knee_of(points)
         print(f"{field}={point['size']}: {_said(point)}", flush=True)
-    knee = knee_of(points)
+        (directory / "sweep.json").write_text(json.dumps({"field": field, "knee": knee, "points": points}, indent=1))
     if knee is not None:
         print(f"knee: {field}={knee}, the smallest with 80 % of the highest throughput")
-    (directory / "sweep.json").write_text(json.dumps({"field": field, "knee": knee, "points": points}, indent=1) + "\n")
     pictures.save_sweep(points, field, knee, directory / "sweep.png")
     print(f"written: {directory}/ (sweep.json, sweep.png, a directory for each size)")
     if knee is None:

@@ -176,8 +176,7 @@ class HuggingFace:
     def encode_prompt(self, text: str) -> list[int]:
         """Tokens of a text behind what `tokenizer.json` begins texts with, as `<|begin_of_text|>`.
 
-        It stands there once: a text that has it already, as most chat templates write it, gets no second one.
-        Deviation from transformers: a chat template that leaves it away gets it.
+        It stands there once: a text that has it already gets no second one.
         """
         tokens = self.encode(text)
         return tokens if tokens[: len(self._begin)] == self._begin else [*self._begin, *tokens]
@@ -187,7 +186,7 @@ class HuggingFace:
         return self._tokenizer.decode(list(tokens), skip_special_tokens=True)
 
     def chat(self, messages: Sequence[dict[str, str]]) -> str:
-        """A conversation as the model was trained to read it, ready for its next answer.
+        """A conversation as the model was trained to read it, ready for its next answer; `encode` gives its tokens.
 
         Args:
           messages: `role` and `content` of each.

@@ -58,12 +58,21 @@ def test_prompts_begin_once_as_the_model_was_trained_to_read_them(llama_like, tm
     assert tokenizer.encode("long enough to be cut") == plain  # answers and texts to pretrain on
     assert tokenizer.encode_prompt("long enough to be cut") == [95, *plain]
     chat = tokenizer.chat([{"role": "user", "content": "long enough to be cut"}])
-    assert chat.startswith("<begin>") and tokenizer.encode_prompt(chat) == [95, *plain, ord("|") - 32]
+    assert chat.startswith("<begin>") and tokenizer.encode(chat) == [95, *plain, ord("|") - 32]
     assert tokenizer.encode_prompt("") == [95] and tokenizer.encode_prompt("<begin>") == [95]
     assert tokenizer.stop_tokens == (96,)
     rows = [{"prompt": "ab", "answer": "c"}, {"prompt": [{"role": "user", "content": "a"}], "answer": "c"}]
     task = lm.tasks.read_questions(write_lines(tmp_path / "two.jsonl", rows), tokenizer, 4, 8)
     assert task.questions.tolist() == [[95, 65, 66], [95, 65, 92]] and task.answers.tolist() == [[67, 96]] * 2
+
+
+def test_a_chat_template_alone_says_how_a_conversation_begins(llama_like, tmp_path):
+    (llama_like / "chat_template.jinja").write_text("{% for message in messages %}{{ message.content }}{% endfor %}")
+    rows = [{"prompt": "ab", "answer": "c"}, {"prompt": [{"role": "user", "content": "ab"}], "answer": "c"}]
+    path, tokenizer = write_lines(tmp_path / "two.jsonl", rows), lm.HuggingFace(llama_like)
+    task = lm.tasks.read_questions(path, tokenizer, 4, 8)
+    asked = zip(task.questions.tolist(), task.start.tolist(), strict=True)
+    assert [row[start:] for row, start in asked] == [[95, 65, 66], [65, 66]]
 
 
 @pytest.mark.parametrize("tokenizer", [lm.Bytes(), lm.Characters(".abc;")])

@@ -47,6 +47,8 @@ class Counts:
     """Values moved between host and device from inside the program."""
     unknown_loops: float = 0.0
     """Turns of loops whose length only the data say, each of which counts as one run of its loop."""
+    low_product_flops: float = 0.0
+    """Those of `product_flops` whose operands have 16 bits or fewer."""
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(*map(sum, zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)))
@@ -98,10 +100,10 @@ def count(module: Module, loops: float | None = None, unknown: float = 1.0) -> C
         host = float(x.opcode in HOST or bool(CALLBACK.search(x.attributes)))
         if x.opcode == "fusion":
             inner = module.computations[x.called["calls"]]
-            flops, products = _arithmetic(inner, module)
-            return Counts(flops, products, _fusion_bytes(computation, x, inner), 1.0, transfers=host)
-        flops, products = _flops(computation, x, module)
-        return Counts(flops, products, _bytes(computation, x), 1.0, transfers=host)
+            moved, flops = _fusion_bytes(computation, x, inner), _arithmetic(inner, module)
+        else:
+            moved, flops = _bytes(computation, x), _flops(computation, x, module)
+        return flops + Counts(bytes=moved, kernels=1.0, transfers=host)
 
     return of(module.entry)
 
@@ -117,28 +119,29 @@ def of_a_turn(module: Module) -> Counts:
     return count(module, unknown=1.0) - count(module, unknown=0.0) - Counts(turns=1.0, unknown_loops=1.0)
 
 
-def _arithmetic(computation: Computation, module: Module) -> tuple[float, float]:
-    """FLOPs of all instructions of a fusion, and those of its products."""
-    every = [_flops(computation, x, module) for x in computation.instructions.values()]
-    return sum(flops for flops, _ in every), sum(products for _, products in every)
+def _arithmetic(computation: Computation, module: Module) -> Counts:
+    """FLOPs of all instructions of a fusion."""
+    every = (_flops(computation, x, module) for x in computation.instructions.values())
+    return functools.reduce(Counts.__add__, every, Counts())
 
 
-def _flops(computation: Computation, x: Instruction, module: Module) -> tuple[float, float]:
+def _flops(computation: Computation, x: Instruction, module: Module) -> Counts:
     """FLOPs of an instruction, and those of a product."""
     if x.opcode in FREE or x.opcode in MOVING or x.opcode in TRANSCENDENTAL:
-        return 0.0, 0.0
+        return Counts()
     if x.opcode in ("dot", "convolution", "custom-call"):
-        product = _product_flops(computation, x)
-        return product, product
+        product, read = _product_flops(computation, x), [_operand(computation, name) for name in x.operands[:2]]
+        low = all(operand is not None and 0 < operand.bytes <= 2 * operand.size for operand in read)
+        return Counts(product, product, low_product_flops=product if low else 0.0)
     if x.opcode in ("fusion", "call"):
         return _arithmetic(module.computations[x.called.get("calls") or x.called["to_apply"]], module)
     if x.opcode == "scatter":  # of n arrays: n operands, the indices, n updates
         updates = [_operand(computation, name) for name in x.operands[len(x.operands) // 2 + 1 :]]
-        return float(sum(update.size for update in updates if update is not None)), 0.0
+        return Counts(float(sum(update.size for update in updates if update is not None)))
     if x.opcode in ("reduce", "reduce-window", "sort", "select-and-scatter"):
         read = [_operand(computation, name) for name in x.operands]
-        return float(max((operand.size for operand in read if operand is not None), default=0)), 0.0
-    return float(x.size), 0.0
+        return Counts(float(max((operand.size for operand in read if operand is not None), default=0)))
+    return Counts(float(x.size))
 
 
 def _product_flops(computation: Computation, x: Instruction) -> float:

@@ -157,7 +157,7 @@ def profile(
     room = None if memory_limit is None else memory_limit - size  # what is free is without the state already
     alone = num_seeds == 1 and fits(2 * size, room)  # a copy, and what a stage gives
     stages = timed_stages(algorithm, jax.tree.map(jnp.copy, whole.state), stage_key) if alone else {}
-    seconds, stage_seconds, compilations = in_turn(whole, stages, repetitions, region)
+    seconds, stage_seconds = in_turn(whole, stages, repetitions, region)
     unit, units, tokens = units_of(algorithm, whole)
     if trace is not None:
         with jax.profiler.trace(trace, create_perfetto_trace=True):
@@ -174,6 +174,6 @@ def profile(
         stages={name: StageProfile(tuple(stage_seconds[name]), x.counts, x.within) for name, x in stages.items()},
         tokens=tokens,
         peaks=peaks,
-        compilations=compilations + whole.programs - 1,
+        compilations=whole.programs - 1,
         device_peak_bytes=device_peak_bytes,
     )

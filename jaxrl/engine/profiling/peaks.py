@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl.engine.profiling.counts import count
-from jaxrl.engine.profiling.programs import counted
+from jaxrl.engine.profiling.programs import counted, free_bytes
 
 REGION = 0.02
 """Seconds of a measurement at least."""
@@ -62,26 +62,16 @@ def measure_peaks() -> Peaks:
     kernels = [counted(loop.as_text() or "", count).kernels / TURNS for loop in loops]
     kernel_seconds = max(0.0, (many - one) / max(1.0, kernels[1] - kernels[0]))
 
-    @jax.jit
-    def copies(x: jax.Array) -> jax.Array:  # in place: fresh memory would cost its pages
-        return jax.lax.fori_loop(0, COPIES, lambda i, x: x + i, x)
-
-    size, rows = (2**25, 8192) if jax.default_backend() == "cpu" else (2**28, 32_768)  # more than any cache holds
-    copied = jnp.zeros(size)
-    matrix, vector = jnp.ones((rows, 8192)), jnp.ones(8192)
-
-    @jax.jit
-    def multiply(matrix: jax.Array, vector: jax.Array) -> jax.Array:
-        def again(_: Any, vector: jax.Array) -> jax.Array:
-            return jnp.matmul(matrix, vector, precision="highest")[: len(vector)] / len(vector)
-
-        return jax.lax.fori_loop(0, COPIES, again, vector)
-
+    on_cpu = jax.default_backend() == "cpu"  # arrays that no cache holds, a matrix of 8192 columns among them
+    size, rows = (
+        _with_room(2**25 if on_cpu else 2**28, 2**20, 4),
+        _with_room(8192 if on_cpu else 32_768, 8192, 4 * 8192),
+    )
     return Peaks(
         product_flops=_product(jnp.float32),
         low_product_flops=_product(jnp.bfloat16),
-        copy_bytes=2 * COPIES * copied.nbytes / fastest(copies, copied),
-        product_bytes=COPIES * matrix.nbytes / fastest(multiply, matrix, vector),
+        copy_bytes=_copied(size),
+        product_bytes=_multiplied(rows),
         launch_seconds=fastest(jax.jit(lambda x: x + 1), small),
         turn_seconds=max(0.0, one - kernels[0] * kernel_seconds),
         kernel_seconds=kernel_seconds,
@@ -105,7 +95,7 @@ def fastest(function: Callable[..., Any], *arguments: Any, regions: int = 3) -> 
     """Seconds of a call: the best of several regions of calls that wait for each other.
 
     Args:
-      function: compiled by `jax.jit`.
+      function: one that `jax.jit` has compiled, or that calls such a one.
       *arguments: of each call.
       regions: of `REGION` seconds at least, after a warm-up.
     """
@@ -119,6 +109,45 @@ def fastest(function: Callable[..., Any], *arguments: Any, regions: int = 3) -> 
     region(1)
     calls = max(1, round(REGION / region(1)))
     return min(region(calls) for _ in range(regions))
+
+
+def _with_room(most: int, least: int, size: int) -> int:
+    """How many things of so many bytes take at most half of what is free."""
+    room = free_bytes()
+    while room is not None and most > least and most * size > room / 2:
+        most //= 2
+    return most
+
+
+def _copied(size: int) -> float:
+    """Bytes/s read and written of an array of so many numbers, in place: fresh memory would cost its pages."""
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def copies(x: jax.Array) -> jax.Array:
+        return jax.lax.fori_loop(0, COPIES, lambda i, x: x + i, x)
+
+    array = jnp.zeros(size)
+
+    def again() -> jax.Array:
+        nonlocal array
+        array = copies(array)
+        return array
+
+    return 2 * COPIES * array.nbytes / fastest(again)
+
+
+def _multiplied(rows: int) -> float:
+    """Bytes/s of a matrix of so many rows, times a vector."""
+    matrix, vector = jnp.ones((rows, 8192)), jnp.ones(8192)
+
+    @jax.jit
+    def multiply(matrix: jax.Array, vector: jax.Array) -> jax.Array:
+        def again(_: Any, vector: jax.Array) -> jax.Array:
+            return jnp.matmul(matrix, vector, precision="highest")[: len(vector)] / len(vector)
+
+        return jax.lax.fori_loop(0, COPIES, again, vector)
+
+    return COPIES * matrix.nbytes / fastest(multiply, matrix, vector)
 
 
 def _product(dtype: Any) -> float:

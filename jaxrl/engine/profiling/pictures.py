@@ -27,12 +27,17 @@ def save_roofline(profile: Profile, path: Path) -> None:
         for name, seconds, counts in [*parts, ("an update", profile.median_seconds, profile.counts)]
         if counts.flops > 0 and counts.bytes > 0
     ]
-    ridge = peaks.product_flops / peaks.bytes
+    low_precision = any(counts.low_product_flops for *_, counts in parts)
+    most = max(peaks.product_flops, peaks.low_product_flops) if low_precision else peaks.product_flops
+    ridge = most / peaks.bytes
     low = min([ridge / 100, *(point[1] / 3 for point in points)])
     high = max([ridge * 10, *(point[1] * 3 for point in points)])
     intensity = np.geomspace(low, high, 200)
-    roof = np.minimum(intensity * peaks.bytes, peaks.product_flops)
-    axes.loglog(intensity, roof, color="black", label="limit of this device, measured")
+    roofs = {"limit of this device, measured": (peaks.product_flops, "-")}
+    if low_precision:
+        roofs["its limit for products in bfloat16"] = (peaks.low_product_flops, "--")
+    for label, (flops, line) in roofs.items():
+        axes.loglog(intensity, np.minimum(intensity * peaks.bytes, flops), line, color="black", label=label)
     for index, (name, x, y, share) in enumerate(points):
         whole = name == "an update"
         axes.scatter(x, y, s=40 + 300 * share, marker="*" if whole else "o", alpha=0.8, color=f"C{index % 10}")

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -183,9 +184,24 @@ def free_bytes() -> int | None:
     stats = device.memory_stats() or {}
     if "bytes_limit" in stats:
         return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+    found = (_free_of_machine(), _free_of_group()) if device.platform == "cpu" else ()
+    return min((free for free in found if free is not None), default=None)
+
+
+def _free_of_machine() -> int | None:
     said = Path("/proc/meminfo")
-    lines = said.read_text().splitlines() if device.platform == "cpu" and said.exists() else []
+    lines = said.read_text().splitlines() if said.exists() else []
     return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), None)
+
+
+def _free_of_group(group: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Bytes that a container has left, by its control group; files that are only cached are free."""
+    try:
+        most, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
+        cached = re.search(r"^inactive_file (\d+)$", (group / "memory.stat").read_text(), re.MULTILINE)
+    except (OSError, ValueError):  # there is no group, or no limit, which is `max`
+        return None
+    return most - used + (int(cached[1]) if cached else 0)
 
 
 def counted(text: str, rule: Callable[[hlo.Module], Counts]) -> Counts:

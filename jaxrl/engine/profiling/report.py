@@ -17,11 +17,12 @@ def limits(counts: Counts, peaks: Peaks) -> dict[str, float]:
       peaks: of the device it runs on.
 
     Returns:
-      Of `FLOPs` at the speed of the fastest matrix product, `bytes` at that of a copy or a product that reads, and
-      `launches` of kernels and of turns of loops.
+      Of `FLOPs` at the speed of the fastest matrix product, those of products in 16 bits at their own, `bytes` at that
+      of a copy or a product that reads, and `launches` of kernels and of turns of loops.
     """
+    low = counts.low_product_flops
     return {
-        "FLOPs": counts.flops / peaks.product_flops,
+        "FLOPs": (counts.flops - low) / peaks.product_flops + low / peaks.low_product_flops,
         "bytes": counts.bytes / peaks.bytes,
         "launches": counts.kernels * peaks.kernel_seconds + counts.turns * peaks.turn_seconds,
     }
@@ -44,7 +45,8 @@ def page(profile: Profile) -> str:
         f"{len(profile.seconds)}; {profile.units:,} {profile.unit} in {_time(median)} an update",
     ]
     if profile.tokens is not None:
-        lines.append(f"tokens: {profile.tokens / median:,.0f} tokens/s, {profile.tokens:,.0f} an update")
+        drawn = "; a trained model may write longer" if profile.unit == "completions" else ""
+        lines.append(f"tokens: {profile.tokens / median:,.0f} tokens/s, {profile.tokens:,.0f} an update{drawn}")
     lines += ["", *_stage_lines(profile), ""]
     once = compilation.counted_once
     lines += [
@@ -53,14 +55,14 @@ def page(profile: Profile) -> str:
         f"memory: arguments {_number(compilation.argument_bytes)}B, temporary {_number(compilation.temporary_bytes)}B, "
         f"new outputs {_number(compilation.output_bytes)}B"
         + (f"; this process had {_number(peak)}B in use at most" if peak is not None else ""),
-        f"compiled anew for later updates: {profile.compilations} programs; values moved to the host by an update: "
+        f"compiled anew for later updates: {profile.compilations} programs; calls of the host inside of an update: "
         f"{profile.counts.transfers:.0f}",
         _peak_line(profile.peaks),
     ]
     if not profile.stages and profile.num_seeds == 1:
         lines.append("no stages: the algorithm names none, or two more states do not fit into memory")
     if profile.counts.unknown_loops:
-        lines.append("loops whose length only the data say count once")
+        lines.append("loops whose length only the data say count once; an accelerator asks the host in each turn")
     return "\n".join(lines)
 
 

@@ -9,55 +9,80 @@ import jax.numpy as jnp
 from jaxrl.types import Stage, Transition, steps_per_update
 
 
-@functools.partial(jax.jit, static_argnames="nested")
-def repeat(stage: Stage, updates: jax.Array, nested: bool) -> Any:
-    """Run a stage as often as so many updates do, one turn after the other, without leaving anything out.
+@functools.partial(jax.jit, static_argnames="known", donate_argnames="carried")
+def repeat(stage: Stage, carried: Any, rounds: jax.Array, known: int) -> Any:
+    """Run a stage `rounds · known` times, one turn after the other, without leaving anything out.
 
     Its arguments pass a barrier with the number of the turn: what does not change is not computed before the loop.
-    On an accelerator, which asks the host before each turn of a loop whose length the data say, the turns of an update
-    are a loop of known length, as the update has it; a CPU would unroll that, and leave out what is the same in all.
+    Keys are others in each turn, so that what they choose is not in a cache from the turn before.
 
     Args:
-      stage: with its arguments.
-      updates: so many, int32 `[]`.
-      nested: whether the turns of an update are a loop of their own.
+      stage: with its arguments; None stands for what it carries.
+      carried: that argument, which is consumed; None: it carries nothing.
+      rounds: turns of a loop whose length the data say, int32 `[]`. An accelerator asks the host before each of them.
+      known: turns of a loop of known length in each round, as an update has it. A CPU, which would unroll that and
+        leave out what is the same in all, wants 1.
 
     Returns:
       What the last turn gave.
     """
 
     def turn(index: jax.Array, last: Any) -> Any:
-        arguments = list(stage.arguments)
+        arguments, index = jax.lax.optimization_barrier((stage.arguments, index))
+        arguments = list(jax.tree.map(lambda x: _of_turn(x, index), arguments))
         if stage.carry is not None:
             arguments[stage.carry] = last[0]
-        arguments, _ = jax.lax.optimization_barrier((arguments, index))
         return given(stage.function(*arguments))
 
     def given(result: Any) -> Any:
         alone = stage.carry is not None and jax.tree.structure(result) == jax.tree.structure(carried)
         return (result, None) if alone else result
 
-    def update(_: jax.Array, last: Any) -> Any:
-        return jax.lax.fori_loop(0, stage.times, turn, last)
+    def run_round(index: jax.Array, last: Any) -> Any:
+        if known == 1:
+            return turn(index, last)
+        return jax.lax.fori_loop(0, known, lambda turns, last: turn(index * known + turns, last), last)
 
-    carried = None if stage.carry is None else stage.arguments[stage.carry]
-    shapes = jax.eval_shape(lambda: given(stage.function(*stage.arguments)))
+    shapes = jax.eval_shape(lambda: turn(rounds, (carried,)))
     first = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
     if stage.carry is not None:
         first = (carried, first[1])
-    if nested and stage.times > 1:
-        return jax.lax.fori_loop(0, updates, update, first)
-    return jax.lax.fori_loop(0, updates * stage.times, turn, first)
+    return jax.lax.fori_loop(0, rounds, run_round, first)
+
+
+def _of_turn(x: jax.Array, index: jax.Array) -> jax.Array:
+    """A key of its own for each turn; everything else as it is."""
+    if not jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        return x
+    return jax.random.wrap_key_data(jax.random.key_data(x) ^ index.astype(jnp.uint32), impl=jax.random.key_impl(x))
+
+
+def apart(stage: Stage) -> tuple[Stage, Any]:
+    """A stage without what it carries, and that.
+
+    Args:
+      stage: with its arguments.
+    """
+    if stage.carry is None:
+        return stage, None
+    arguments = list(stage.arguments)
+    carried, arguments[stage.carry] = arguments[stage.carry], None
+    return stage.replace(arguments=tuple(arguments)), carried
 
 
 def stages_of(algorithm: Any, state: Any, key: jax.Array) -> dict[str, Stage]:
     """The two halves of an algorithm's update, if it has them, and the stages that it names, most of them within one.
 
+    Args:
+      algorithm: any.
+      state: of it, consumed.
+      key: consumed.
+
     Raises:
       ValueError: for a part of a stage that there is not.
     """
     halves_key, parts_key = jax.random.split(key)
-    found = _halves(algorithm, state, halves_key)
+    state, found = _halves(algorithm, state, halves_key)
     if hasattr(algorithm, "stages"):
         found |= {name: stage for name, stage in algorithm.stages(state, parts_key).items() if stage.times}
     lost = {stage.within for stage in found.values()} - {None, *found}
@@ -66,15 +91,18 @@ def stages_of(algorithm: Any, state: Any, key: jax.Array) -> dict[str, Stage]:
     return found
 
 
-def _halves(algorithm: Any, state: Any, key: jax.Array) -> dict[str, Stage]:
-    """Its `rollout` and `learn`, run as often as their transitions go into the environment steps of an update."""
+def _halves(algorithm: Any, state: Any, key: jax.Array) -> tuple[Any, dict[str, Stage]]:
+    """Its `rollout` and `learn`, run as often as their transitions go into the environment steps of an update.
+
+    The state after a rollout comes first: a second one, as large as a replay, is not kept.
+    """
     if not (hasattr(algorithm, "rollout") and hasattr(algorithm, "learn")):
-        return {}
+        return state, {}
     first_key, rollout_key, learn_key = jax.random.split(key, 3)
-    state, batch = jax.jit(type(algorithm).rollout)(algorithm, state, first_key)
+    state, batch = jax.jit(type(algorithm).rollout, donate_argnums=1)(algorithm, state, first_key)
     found = [x for x in jax.tree.leaves(batch, is_leaf=_is_transition) if _is_transition(x)]
     times = steps_per_update(algorithm) // found[0].reward.size if found else 1
-    return {
+    return state, {
         "rollout": Stage(type(algorithm).rollout, (algorithm, state, rollout_key), times, carry=1),
         "learn": Stage(type(algorithm).learn, (algorithm, state, batch, learn_key), times, carry=1),
     }

@@ -17,12 +17,17 @@ import jax
 if jax.default_backend() == "cpu":
     import resource
     from jaxrl.engine.profiling.programs import free_bytes
-    limit, most = int(sys.argv[1]) or free_bytes(), resource.getrlimit(resource.RLIMIT_DATA)[1]
+    given, overhead = map(int, sys.argv[1:3])
+    limit, most = given + overhead if given else free_bytes(), resource.getrlimit(resource.RLIMIT_DATA)[1]
     if limit and (most == resource.RLIM_INFINITY or limit < most):
         resource.setrlimit(resource.RLIMIT_DATA, (limit, most))  # private memory, what is read from files left out
 from jaxrl.cli import main
-main(sys.argv[2:])
+main(sys.argv[3:])
 """
+OVERHEAD = 2**30
+"""Bytes that a process takes besides its program: JAX, the compiler, and the arrays that measure the device."""
+REFUSED = "jaxrl: "
+"""Begins a sentence with which the command line refuses."""
 FRAME = re.compile(r"[\u2500-\u257f]+")
 KNEE = 0.8
 """Part of the highest throughput that the knee reaches."""
@@ -67,7 +72,7 @@ def sweep(
       field: flag that is swept.
       sizes: its values.
       directory: gets a directory a size.
-      limit: bytes of memory that a process may take; None: what is free when it begins.
+      limit: bytes that a program may need; its process gets `OVERHEAD` besides. None: what is free when it begins.
 
     Yields:
       For each size a dict with `size`, and `profile` (the record of one) and `bytes` (what its program needs), or
@@ -80,7 +85,7 @@ def sweep(
     for size in sizes:
         out = directory / f"{field}-{size}"
         flags = [f"--{field}", str(size), "--out", str(out)]
-        command = [sys.executable, "-c", CHILD, str(limit or 0), "profile", *arguments, *flags]
+        command = [sys.executable, "-c", CHILD, str(limit or 0), str(OVERHEAD), "profile", *arguments, *flags]
         done = subprocess.run(command, capture_output=True, text=True)
         point: dict[str, Any] = {"size": size}
         if done.returncode == 0:
@@ -89,12 +94,12 @@ def sweep(
             point["bytes"] = _needed(point["profile"]["compilation"])
         else:
             point |= _failure(done)
-            if done.returncode == 2 and "jaxrl: " not in done.stderr:  # the parser of flags has said so, in a frame
+            if done.returncode == 2 and REFUSED not in done.stderr:  # the parser of flags has said so, in a frame
                 raise ValueError(f"sweep: {' '.join(FRAME.sub(' ', done.stderr).split())}")
-            failures.append(point["failure"].removeprefix("jaxrl: "))
-            alike = failures in ([failures[-1]] * 2, failures[-1:] * len(sizes))
-            if failures[-1] != point["failure"] and alike and not succeeded:
-                raise ValueError(failures[-1])
+            failures.append(point["failure"])
+            refused = point["failure"].startswith(REFUSED) and not succeeded
+            if refused and len(set(failures)) == 1 and len(failures) >= min(2, len(sizes)):
+                raise ValueError(point["failure"].removeprefix(REFUSED))
         yield point
 
 

@@ -13,13 +13,15 @@ import numpy as np
 from jaxrl.engine.check import asks_for_rewards
 from jaxrl.engine.profiling.counts import Counts, of_a_turn
 from jaxrl.engine.profiling.programs import check_memory, compiled, compiled_updates, counted
-from jaxrl.engine.profiling.stages import repeat, stages_of
+from jaxrl.engine.profiling.stages import apart, repeat, stages_of
 from jaxrl.engine.programs import initialize, split_keys
-from jaxrl.types import steps_per_update
+from jaxrl.types import Stage, steps_per_update
 
 LONGEST = 1024
 """Updates of a timed call at most, of all seeds together."""
-_COMPILED = "/jax/core/compile/backend_compile_duration"
+SHORT = 1e-3
+"""Seconds of a stage in an update below which an accelerator runs it `OFTEN` times between asking the host."""
+OFTEN = 32
 
 
 @dataclasses.dataclass
@@ -75,38 +77,50 @@ class TimedStage:
 
 
 def timed_stages(algorithm: Any, state: Any, key: jax.Array) -> dict[str, TimedStage]:
-    """The compiled stages of an algorithm."""
-    found, nested = {}, jax.default_backend() != "cpu"
+    """The compiled stages of an algorithm, whose state is consumed."""
+    found, on_cpu = {}, jax.default_backend() == "cpu"
     for name, stage in stages_of(algorithm, state, key).items():
-        with jax.debug_key_reuse(False):  # every turn has the same keys, which is no mistake here
-            program, _ = compiled(repeat, stage, jnp.int32(1), nested=nested)
-        counts = counted(program.as_text(), of_a_turn).repeated(1 if nested else stage.times)
-
-        def run(turns: int, program: Any = program, stage: Any = stage) -> float:
-            start = time.perf_counter()
-            jax.block_until_ready(program(stage, jnp.int32(turns)))
-            return time.perf_counter() - start
-
-        found[name] = TimedStage(run, counts, stage.within)
+        found[name] = timed_stage(stage, 1 if on_cpu else stage.times)
+        if not on_cpu and min(found[name].run(1) for _ in range(2)) < SHORT:
+            found[name] = timed_stage(stage, OFTEN * stage.times)
     return found
+
+
+def timed_stage(stage: Stage, known: int) -> TimedStage:
+    """Compile a stage, `known` turns of it a loop of known length (`repeat`)."""
+    alone, carried = apart(stage)
+    with jax.debug_key_reuse(False):  # the keys of a turn come from those of the stage, which is no mistake here
+        program, _ = compiled(repeat, alone, carried, jnp.int32(1), known=known)
+    counts = counted(program.as_text(), of_a_turn).repeated(stage.times / known)
+
+    def run(updates: int) -> float:
+        rounds = math.ceil(updates * stage.times / known)
+        consumed = jax.block_until_ready(jax.tree.map(jnp.copy, carried))
+        start = time.perf_counter()
+        given = jax.block_until_ready(program(alone, consumed, jnp.int32(rounds)))
+        seconds = time.perf_counter() - start
+        del given, consumed  # memory is given back behind the clock
+        return seconds * updates * stage.times / (rounds * known)
+
+    return TimedStage(run, counts, stage.within)
 
 
 def in_turn(
     whole: Whole, stages: dict[str, TimedStage], repetitions: int, region: float
-) -> tuple[list[float], dict[str, list[float]], int]:
-    """Seconds of an update and of each stage, and programs compiled meanwhile."""
+) -> tuple[list[float], dict[str, list[float]]]:
+    """Seconds of an update and of each stage."""
     runs = {"": whole.run} | {name: stage.run for name, stage in stages.items()}
     turns, seconds = {}, {name: [] for name in runs}
     for name, run in runs.items():
         run(1)
-        most = 2**20 if name else longest_of(whole.key)
-        turns[name] = max(1, min(math.ceil(region / run(1)), most))
+        most, turns[name] = 2**20 if name else longest_of(whole.key), 1
+        for _ in range(2):  # the price of a call hides how short a stage is from the first one
+            turns[name] = max(1, min(math.ceil(region * turns[name] / run(turns[name])), most))
         run(turns[name])
-    compiled_before = _compilations()
     for _ in range(repetitions):
         for name, run in runs.items():
             seconds[name].append(run(turns[name]) / turns[name])
-    return seconds.pop(""), seconds, _compilations() - compiled_before
+    return seconds.pop(""), seconds
 
 
 def longest_of(key: jax.Array) -> int:
@@ -129,16 +143,3 @@ def units_of(algorithm: Any, whole: Whole) -> tuple[str, int, float | None]:
     if hasattr(algorithm, "mdp"):
         return "sweeps", units, None
     return ("steps" if hasattr(algorithm, "env") else "updates"), units, None
-
-
-_seen: list[float] = []
-
-
-def _compilations() -> int:
-    """Programs that this process has compiled since the first call."""
-    if not _seen:
-        _seen.append(0.0)
-        jax.monitoring.register_event_duration_secs_listener(
-            lambda event, duration_secs, **_: _seen.append(duration_secs) if event == _COMPILED else None
-        )
-    return len(_seen) - 1

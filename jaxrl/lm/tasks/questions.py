@@ -122,7 +122,8 @@ class Questions:
           ValueError: for a file in which a line has no answer.
         """
         if self.lines.unanswered:
-            raise ValueError(f"{self.lines.unanswered}, or leave the pretraining out (--pretraining-texts 0)")
+            remedy = "let a function judge what is drawn (--reward), without a pretraining (--pretraining-texts 0)"
+            raise ValueError(f"{self.lines.unanswered}, or {remedy}")
         asked = self.prompts(key, num_texts)
         _, answer = asked.answer
         tokens = jnp.concatenate([asked.tokens, jnp.maximum(answer, 0)], axis=1)
@@ -159,10 +160,9 @@ def read_questions(path: Path | str, tokenizer: Tokenizer, max_new_tokens: int, 
     """
     lines = enumerate(read_utf8(path).split("\n"), 1)  # other line breaks may stand within texts
     numbered = {number: _question(path, number, line, tokenizer) for number, line in lines if line.strip()}
-    read = list(numbered.values())
-    if len({row["prompt"] for row in read}) < 2:
+    read, prompts = [row for row, _ in numbered.values()], [tokens for _, tokens in numbered.values()]
+    if len(set(map(tuple, prompts))) < 2:
         raise ValueError(f"{path}: it has fewer than two different prompts; one is learned from, another held out")
-    prompts = [tokenizer.encode_prompt(row["prompt"]) for row in read]
     answers = [tokenizer.encode(row.get("answer", "")) for row in read]
     for row, prompt in zip(read, prompts, strict=True):
         if len(prompt) > max_prompt_tokens:
@@ -178,13 +178,12 @@ def read_questions(path: Path | str, tokenizer: Tokenizer, max_new_tokens: int, 
     counted = np.arange(longest)[None] >= start[:, None]
     kept = np.asarray(is_held_out(jnp.asarray(questions), jnp.asarray(counted)))
     if kept.all() or not kept.any():  # of very few
-        kept = np.array([row["prompt"] == read[0]["prompt"] for row in read])
+        kept = np.array([prompt == prompts[0] for prompt in prompts])
     sampling = Sampling(max_new_tokens, tuple(tokenizer.stop_tokens), vocab_size=tokenizer.vocab_size)
     learned, held_out = (jnp.asarray(np.flatnonzero(which)) for which in (~kept, kept))
     arrays = (jnp.asarray(questions), jnp.asarray(start), jnp.asarray(expected), learned, held_out)
-    unanswered = next(
-        (f"{path}, line {i}: it has no answer; write one" for i, row in numbered.items() if "answer" not in row), None
-    )
+    without = [number for number, (row, _) in numbered.items() if "answer" not in row]
+    unanswered = f"{path}, line {without[0]}: it has no answer; write one" if without else None
     unreachable = _unreachable(path, dict(zip(numbered, answers, strict=True)), sampling)
     about = Lines(str(Path(path).resolve()), digest_of(path), read, max_prompt_tokens, unanswered, unreachable)
     return Questions(*arrays, sampling, tokenizer, about)
@@ -201,8 +200,8 @@ def _unreachable(path: Path | str, answers: dict[int, list[int]], sampling: Samp
     return None
 
 
-def _question(path: Path | str, number: int, line: str, tokenizer: Any) -> dict[str, Any]:
-    """What a line says, its prompt as a text."""
+def _question(path: Path | str, number: int, line: str, tokenizer: Any) -> tuple[dict[str, Any], list[int]]:
+    """What a line says, its prompt as a text; the prompt's tokens."""
     try:
         row = json.loads(line)
         prompt, answer = row["prompt"], row.get("answer", "")
@@ -211,7 +210,9 @@ def _question(path: Path | str, number: int, line: str, tokenizer: Any) -> dict[
         raise ValueError(f"{path}, line {number}: it is no question; {remedy}") from error
     if isinstance(prompt, list) and not hasattr(tokenizer, "chat"):
         raise ValueError(f"{path}, line {number}: messages need the chat template of a model's tokenizer")
-    prompt = tokenizer.chat(prompt) if isinstance(prompt, list) else prompt
+    encode = tokenizer.encode_prompt
+    if isinstance(prompt, list):  # its template writes what begins a text
+        prompt, encode = tokenizer.chat(prompt), tokenizer.encode
     if not isinstance(prompt, str) or not prompt or not isinstance(answer, str):
         raise ValueError(f"{path}, line {number}: prompt and answer must be texts, the prompt not an empty one")
-    return row | {"prompt": prompt}
+    return row | {"prompt": prompt}, encode(prompt)
