@@ -1,5 +1,6 @@
 """The stages of an update, each as a program of its own that repeats it."""
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -67,7 +68,7 @@ def apart(stage: Stage) -> tuple[Stage, Any]:
         return stage, None
     arguments = list(stage.arguments)
     carried, arguments[stage.carry] = arguments[stage.carry], None
-    return stage.replace(arguments=tuple(arguments)), carried
+    return dataclasses.replace(stage, arguments=tuple(arguments)), carried
 
 
 def stages_of(algorithm: Any, state: Any, key: jax.Array) -> dict[str, Stage]:
