@@ -12,10 +12,14 @@ from benchmarks.results import Result
 DRAWS = 4000
 FEWEST = 5
 """Repetitions below which nothing is said of a difference: two samples of three are apart by chance once in ten."""
-GRIDS = ("budgets", "evaluation_steps", ": sizes")
-"""Ends of the names of what is no measurement, but what it was made for."""
-MEASURED_ON_GRIDS = ("time_to_score", "complexity")
-"""Results whose lists of lists have a list for each budget or size."""
+UNREPEATED = {
+    "time_to_score": ("budgets", "returns"),
+    "complexity": (": sizes", ": seconds"),
+    "learning": ("evaluation_steps",),
+    "suites": ("returns", "finished"),
+}
+"""By the beginning of a result's name, the ends of those of its lists that have a number, or a list, for each size or
+budget, or for each episode of one training."""
 
 
 def interval(before: Any, after: Any, compared: Any = np.divide) -> tuple[float, float, float]:
@@ -41,25 +45,23 @@ def interval(before: Any, after: Any, compared: Any = np.divide) -> tuple[float,
 def comparison(before: Result, after: Result) -> str:
     """A table of what both measured, and a line for each difference of their circumstances."""
     header = ("side", "measurement", "before", "after", "ratio, or difference [95 %]", "is it noise?")
-    theirs, ours = (
+    first, second = (
         {(side, name): values for side in result.sides for name, values in result.sides[side].measurements.items()}
         for result in (before, after)
     )
-    shared = [key for key in theirs if key in ours]
+    shared = [key for key in first if key in second]
     if not shared:
         raise ValueError(f"{before.name} and {after.name} have no measurement in common")
-    alone = {"before": [key for key in theirs if key not in ours], "after": [key for key in ours if key not in theirs]}
+    alone = {
+        "before": [key for key in first if key not in second],
+        "after": [key for key in second if key not in first],
+    }
     missing = [f"only {when}: {'; '.join(map(': '.join, keys))}" for when, keys in alone.items() if keys]
-    grids = [key for key in shared if _is_grid(before.name, key[1], theirs[key])]
-    rows = [[*key, *_row(_repetitions(theirs[key]), _repetitions(ours[key]))] for key in shared if key not in grids]
-    skipped = [f"not compared, for it is no repetition: {'; '.join(map(': '.join, grids))}"] if grids else []
+    ends = tuple(end for kind, ends in UNREPEATED.items() if before.name.startswith(kind) for end in ends)
+    left = [key for key in shared if key[1].endswith(ends)]
+    rows = [[*key, *_row(_repetitions(first[key]), _repetitions(second[key]))] for key in shared if key not in left]
+    skipped = [f"not compared, for it is no repetition: {'; '.join(map(': '.join, left))}"] if left else []
     return "\n".join([render(header, rows), *missing, *skipped, *_circumstances(before, after)]) + "\n"
-
-
-def _is_grid(result: str, name: str, values: Any) -> bool:
-    """Whether values belong to sizes or budgets, or are these."""
-    nested = any(isinstance(value, list) for value in values)
-    return name.endswith(GRIDS) or (nested and result.startswith(MEASURED_ON_GRIDS))
 
 
 def _repetitions(values: list[Any]) -> list[float]:
@@ -73,7 +75,7 @@ def _row(before: list[float], after: list[float]) -> list[str]:
         return ["–", "–", "–", "not measured"]
     middle = [f"{np.median(x):.4g}" for x in (before, after)]
     if before == after:
-        return [*middle, "1", "equal"]
+        return [*middle, "–", "equal"]
     positive = min(before + after) > 0
     compared, neutral = (np.divide, 1.0) if positive else (np.subtract, 0.0)
     if len(before) == len(after) == 1:

@@ -642,6 +642,8 @@ def test_what_one_side_lacks_is_said():
 
 def test_budgets_and_sizes_are_no_repetitions():
     numbers = {"budgets": [1, 2, 3], "returns": [[1.0], [2.0], [3.0]], "seconds": [1.0]}
+    rows, _ = compared({"returns": [1.0], "seconds": [1.0]}, {"returns": [2.0], "seconds": [1.0]}, "suites_brax")
+    assert list(rows) == ["seconds"]  # of one training
     rows, said = compared(numbers, numbers, "time_to_score_dqn")
     assert list(rows) == ["seconds"] and "not compared, for it is no repetition: PPO: budgets; PPO: returns" in said
 

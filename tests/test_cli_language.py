@@ -330,7 +330,9 @@ def test_questions_without_answers_are_for_a_function(
     flags = ["--data", "open.jsonl", "--task.max_new_tokens", "4", "--num-prompts", "4", "--group-size", "2"]
     model, judge = ["--model", str(model_directory)], ["--reward", "my_rewards:reward"]
     refused(["train", "grpo", *flags, *model], "open.jsonl, line 1: it has no answer; write one, or let", capsys)
-    refused(["train", "grpo", *flags, *judge, *SHAPE], "without a pretraining (--pretraining-texts 0)", capsys)
+    refused(
+        ["train", "grpo", *flags, *judge, *SHAPE], "leave the pretraining before it out (--pretraining-texts 0)", capsys
+    )
     refused(["train", "pretraining", *flags[:4], *SHAPE], "open.jsonl, line 1: it has no answer", capsys)
     refused(["train", "pretraining", *flags[:4], *judge, *SHAPE], "reward: pretraining learns from texts", capsys)
     assert not Path("runs").exists()

@@ -17,7 +17,7 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
 import jaxrl
-from benchmarks import throughput
+from benchmarks import machine, throughput
 from jaxrl import lm, networks
 from jaxrl.cli import main
 from jaxrl.engine.profiling import counts, hlo, measure, pictures, programs, report, stages, timing
@@ -129,13 +129,22 @@ def test_what_limits_a_program():
     assert found == pytest.approx({"FLOPs": 2.0, "bytes": 5.0, "launches": 7e-6})
 
 
-def test_limits_of_this_device_are_measured_again_and_are_no_less_than_a_plain_copy():
+def test_limits_of_this_device_are_near_those_that_numpy_finds():
     peaks = measure_peaks()
-    assert all(value > 0 for name, value in vars(peaks).items() if name not in ("turn_seconds", "kernel_seconds"))
-    x = np.zeros(2**25, np.float32)
-    begin = time.perf_counter()
-    np.add(x, 1.0, out=x)  # by one core, not warmed up
-    assert peaks.bytes > 0.5 * 2 * x.nbytes / (time.perf_counter() - begin)
+    assert peaks.launch_seconds > 0 and min(peaks.turn_seconds, peaks.kernel_seconds) >= 0
+    x, matrix = np.ones(2**26, np.float32), np.ones((2048, 2048), np.float32)
+
+    def fastest(function):
+        times = [time.perf_counter()]
+        for _ in range(6):
+            function()
+            times.append(time.perf_counter())
+        return min(np.diff(times))
+
+    copied = 2 * x.nbytes / fastest(lambda: np.add(x, 1.0, out=x))  # by one core, where JAX has all of them
+    multiplied = 2 * 2048**3 / fastest(lambda: matrix @ matrix)
+    assert 0.4 * copied < peaks.copy_bytes < 4 * machine.cores() * copied
+    assert 0.25 * multiplied < peaks.product_flops < 4 * multiplied
 
 
 def test_memory_of_a_container_is_what_its_group_leaves(tmp_path):
@@ -145,6 +154,11 @@ def test_memory_of_a_container_is_what_its_group_leaves(tmp_path):
     assert programs._free_of_group(tmp_path) == 350
     (tmp_path / "memory.max").write_text("max\n")
     assert programs._free_of_group(tmp_path) is None
+    older, stat = tmp_path / "memory", "inactive_file 10\ntotal_inactive_file 60\n"
+    older.mkdir()
+    for name, text in {"limit_in_bytes": "2000", "usage_in_bytes": "700", "stat": stat}.items():
+        (older / f"memory.{name}").write_text(text + "\n")
+    assert programs._free_of_group(tmp_path) == 1360
 
 
 @flax.struct.dataclass
@@ -188,7 +202,23 @@ def test_seconds_of_a_stage_are_those_of_an_update_however_many_turns_are_one_lo
     stage = stages.stages_of(ppo, ppo.init(jax.random.key(0)), jax.random.key(1))["policy"]
     one, many = (timing.timed_stage(stage, known) for known in (1, 32 * stage.times))
     assert one.counts.product_flops == pytest.approx(many.counts.product_flops)
-    assert math.isfinite(many.run(1)) and many.run(1) < 0.5 * many.run(32)
+    alone, together = (min(program.run(256) for _ in range(5)) for program in (one, many))
+    assert together == pytest.approx(alone, rel=0.6)
+    assert many.run(1) < 4 * many.run(64) / 64  # it runs 32 updates, and gives the seconds of one
+
+
+def test_stages_of_an_accelerator_are_those_of_a_cpu(monkeypatch):
+    ppo = jaxrl.PPO(ENV, ENV_PARAMS, **FIELDS)
+    on_cpu = timing.timed_stages(ppo, ppo.init(jax.random.key(0)), jax.random.key(1))
+    known = []
+    timed_stage = timing.timed_stage
+    monkeypatch.setattr(timing, "timed_stage", lambda stage, turns: known.append(turns) or timed_stage(stage, turns))
+    monkeypatch.setattr(timing.jax, "default_backend", lambda: "gpu")
+    found = timing.timed_stages(ppo, ppo.init(jax.random.key(0)), jax.random.key(1))
+    assert list(found) == list(on_cpu) and max(known) == 32 * 8  # what is short is repeated
+    for name, stage in found.items():
+        assert stage.within == on_cpu[name].within
+        assert stage.counts.product_flops == pytest.approx(on_cpu[name].counts.product_flops)
 
 
 def test_a_text_that_nobody_can_read_gives_no_counts_but_no_error():
@@ -322,11 +352,6 @@ def slow_loss(ratio, advantage, clip):
 FIELDS = {"num_envs": 4, "num_steps": 8, "num_epochs": 1, "num_minibatches": 1, "hidden_sizes": (16,)}
 
 
-def leaves(profile):
-    """Seconds of what has no parts."""
-    return {name: seconds for name, seconds in profile.stage_seconds.items() if not profile.parts(name)}
-
-
 @pytest.mark.parametrize(
     ("slow", "where"),
     [
@@ -338,7 +363,7 @@ def leaves(profile):
 )
 def test_the_slow_part_is_named(slow, where):
     profile = jaxrl.profile(slow(), **QUICK)
-    seconds = leaves(profile)
+    seconds = {name: x for name, x in profile.stage_seconds.items() if not profile.parts(name)}
     assert max(seconds, key=seconds.__getitem__) == where
     assert seconds[where] > 0.6 * sum(seconds.values())
 
@@ -446,8 +471,9 @@ def test_stages_are_left_out_where_they_do_not_fit(monkeypatch):
     profile = jaxrl.profile(LEARNERS["dqn"](), memory_limit=2**30, **QUICK)
     assert not profile.stages and profile.units == 40
     rows = 500 * 2 * 4 * 4  # observations and those that follow, four float32 each
-    needed, room = asked[0]
-    assert needed > 2 * rows and room == 2**30 - needed / 2  # the state itself is there
+    needed, room = asked[-1]
+    state = 2**30 - room  # which is there already
+    assert state > rows and needed == 2 * (state + profile.compilation.temporary_bytes)
     assert "no stages" in report.page(profile)
     assert programs.fits(8, 8) and not programs.fits(9, 8) and programs.fits(0, None)
 
@@ -572,6 +598,8 @@ def children(monkeypatch, *endings):
 
     def run(command, **_):
         ended = next(endings)
+        if ended is KeyboardInterrupt:
+            raise ended
         if ended.returncode == 0:
             out = pathlib.Path(command[-1])
             out.mkdir(parents=True)
@@ -598,6 +626,14 @@ def test_a_sweep_goes_on_behind_a_size_that_was_profiled(monkeypatch, tmp_path):
         list(sweeping.sweep(["dqn", "CartPole-v1"], "num-envs", [1, 2, 3], tmp_path / "b", None))
 
 
+def test_a_sweep_that_is_interrupted_has_written_what_it_found(monkeypatch, tmp_path):
+    children(monkeypatch, done(0, ""), done(-9, ""), KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        main(["profile", "ppo", "CartPole-v1", "--sweep", "num-envs=4,8,16", "--out", str(tmp_path)])
+    written = json.loads((tmp_path / "sweep.json").read_text())
+    assert [point["size"] for point in written["points"]] == [4, 8] and written["knee"] == 4
+
+
 def test_a_sweep_without_any_profile_fails(monkeypatch, tmp_path, capsys):
     children(monkeypatch, done(-9, ""), done(-9, ""))
     with pytest.raises(SystemExit) as error:
@@ -618,14 +654,8 @@ LITTLE = {
 @pytest.mark.parametrize("name", LITTLE)
 def test_little_is_in_no_stage(name):
     # By the best of three tries: a part alone may be faster or slower than in its whole.
-    profiles = [jaxrl.profile(LITTLE[name](), repetitions=5) for _ in range(3)]
-    # A hundred short steps of DQN, in a loop that stacks what they report, cost 8 % more than in one that does not, and
-    # its halves, each alone, find in the cache what they fetch from each other: 13 to 22 % are in no stage.
-    halves, parts = (0.25, 0.35) if name == "dqn" else (0.15, 0.15)
-    left = [profile.unattributed for profile in profiles]
-    assert min(map(abs, left)) <= halves, left
-    open_ = [1.0 - sum(leaves(profile).values()) / profile.median_seconds for profile in profiles]
-    assert min(map(abs, open_)) <= parts, open_
+    left = [jaxrl.profile(LITTLE[name](), repetitions=5).unattributed for _ in range(3)]
+    assert min(map(abs, left)) <= 0.15, left
 
 
 @pytest.mark.slow

@@ -122,7 +122,8 @@ def _sweep(arguments: list[str], options: ProfileOptions, directory: Path) -> No
         points.append(point)
         knee = knee_of(points)
         print(f"{field}={point['size']}: {_said(point)}", flush=True)
-        (directory / "sweep.json").write_text(json.dumps({"field": field, "knee": knee, "points": points}, indent=1))
+        record = json.dumps({"field": field, "knee": knee, "points": points}, indent=1)
+        (directory / "sweep.json").write_text(record + "\n")  # after each size: what ends a sweep loses none
     if knee is not None:
         print(f"knee: {field}={knee}, the smallest with 80 % of the highest throughput")
     pictures.save_sweep(points, field, knee, directory / "sweep.png")

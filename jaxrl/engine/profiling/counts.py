@@ -44,7 +44,7 @@ class Counts:
     turns: float = 0.0
     """Turns of loops."""
     transfers: float = 0.0
-    """Values moved between host and device from inside the program."""
+    """Calls of the host, and values moved to it or from it, inside of the program."""
     unknown_loops: float = 0.0
     """Turns of loops whose length only the data say, each of which counts as one run of its loop."""
     low_product_flops: float = 0.0

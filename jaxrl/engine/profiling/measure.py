@@ -13,7 +13,7 @@ import numpy as np
 from jaxrl.engine.check import check, check_traceable
 from jaxrl.engine.profiling.counts import Counts
 from jaxrl.engine.profiling.peaks import Peaks, measure_peaks
-from jaxrl.engine.profiling.programs import Compilation, bytes_of, described, fits
+from jaxrl.engine.profiling.programs import Compilation, bytes_of, described, fits, temporary_bytes
 from jaxrl.engine.profiling.timing import Whole, in_turn, timed_stages, units_of
 
 
@@ -155,7 +155,8 @@ def profile(
     peaks = measure_peaks()
     size = bytes_of(whole.state)
     room = None if memory_limit is None else memory_limit - size  # what is free is without the state already
-    alone = num_seeds == 1 and fits(2 * size, room)  # a copy, and what a stage gives
+    needed = 2 * (size + temporary_bytes(whole.program))  # a copy and what a stage gives; what it reads, and works with
+    alone = num_seeds == 1 and fits(needed, room)
     stages = timed_stages(algorithm, jax.tree.map(jnp.copy, whole.state), stage_key) if alone else {}
     seconds, stage_seconds = in_turn(whole, stages, repetitions, region)
     unit, units, tokens = units_of(algorithm, whole)

@@ -10,12 +10,14 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl.engine.profiling.counts import count
-from jaxrl.engine.profiling.programs import counted, free_bytes
+from jaxrl.engine.profiling.programs import counted, fits
 
 REGION = 0.02
 """Seconds of a measurement at least."""
 COPIES = 16
 """Of an array, and products of one with a vector, in one program."""
+SMALLEST = 2**26
+"""Numbers of an array that no cache of a CPU holds; of an accelerator's there are four times as many, if they fit."""
 TURNS = 1000
 """Of the loop that is timed."""
 SIZES = (1024, 2048, 4096, 8192)
@@ -62,16 +64,14 @@ def measure_peaks() -> Peaks:
     kernels = [counted(loop.as_text() or "", count).kernels / TURNS for loop in loops]
     kernel_seconds = max(0.0, (many - one) / max(1.0, kernels[1] - kernels[0]))
 
-    on_cpu = jax.default_backend() == "cpu"  # arrays that no cache holds, a matrix of 8192 columns among them
-    size, rows = (
-        _with_room(2**25 if on_cpu else 2**28, 2**20, 4),
-        _with_room(8192 if on_cpu else 32_768, 8192, 4 * 8192),
-    )
+    size = SMALLEST if jax.default_backend() == "cpu" else 4 * SMALLEST
+    while size > SMALLEST and not fits(2 * 4 * size, None):
+        size //= 2
     return Peaks(
         product_flops=_product(jnp.float32),
         low_product_flops=_product(jnp.bfloat16),
         copy_bytes=_copied(size),
-        product_bytes=_multiplied(rows),
+        product_bytes=_multiplied(size),
         launch_seconds=fastest(jax.jit(lambda x: x + 1), small),
         turn_seconds=max(0.0, one - kernels[0] * kernel_seconds),
         kernel_seconds=kernel_seconds,
@@ -111,14 +111,6 @@ def fastest(function: Callable[..., Any], *arguments: Any, regions: int = 3) -> 
     return min(region(calls) for _ in range(regions))
 
 
-def _with_room(most: int, least: int, size: int) -> int:
-    """How many things of so many bytes take at most half of what is free."""
-    room = free_bytes()
-    while room is not None and most > least and most * size > room / 2:
-        most //= 2
-    return most
-
-
 def _copied(size: int) -> float:
     """Bytes/s read and written of an array of so many numbers, in place: fresh memory would cost its pages."""
 
@@ -136,9 +128,9 @@ def _copied(size: int) -> float:
     return 2 * COPIES * array.nbytes / fastest(again)
 
 
-def _multiplied(rows: int) -> float:
-    """Bytes/s of a matrix of so many rows, times a vector."""
-    matrix, vector = jnp.ones((rows, 8192)), jnp.ones(8192)
+def _multiplied(size: int) -> float:
+    """Bytes/s of a matrix of so many numbers, 8192 in a row, times a vector."""
+    matrix, vector = jnp.ones((size // 8192, 8192)), jnp.ones(8192)
 
     @jax.jit
     def multiply(matrix: jax.Array, vector: jax.Array) -> jax.Array:

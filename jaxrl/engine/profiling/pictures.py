@@ -21,13 +21,14 @@ def save_roofline(profile: Profile, path: Path) -> None:
 
     figure = Figure(figsize=(7, 4.6), layout="constrained")
     axes: Any = figure.subplots()
-    peaks, parts = profile.peaks, [(name, x, profile.counts_of(name)) for name, x in profile.stage_seconds.items()]
+    peaks, timed = profile.peaks, [(name, x, profile.counts_of(name)) for name, x in profile.stage_seconds.items()]
+    timed.append(("an update", profile.median_seconds, profile.counts))
     points = [
         (name, counts.flops / counts.bytes, counts.flops / seconds, seconds / profile.median_seconds)
-        for name, seconds, counts in [*parts, ("an update", profile.median_seconds, profile.counts)]
+        for name, seconds, counts in timed
         if counts.flops > 0 and counts.bytes > 0
     ]
-    low_precision = any(counts.low_product_flops for *_, counts in parts)
+    low_precision = any(counts.low_product_flops > 0 for *_, counts in timed)
     most = max(peaks.product_flops, peaks.low_product_flops) if low_precision else peaks.product_flops
     ridge = most / peaks.bytes
     low = min([ridge / 100, *(point[1] / 3 for point in points)])

@@ -122,7 +122,7 @@ def described(executable: Any, seconds: dict[str, float], programs: int) -> Comp
         xla_bytes=cost.get("bytes accessed", float("nan")),
         argument_bytes=getattr(memory, "argument_size_in_bytes", 0),
         output_bytes=getattr(memory, "output_size_in_bytes", 0) - getattr(memory, "alias_size_in_bytes", 0),
-        temporary_bytes=getattr(memory, "temp_size_in_bytes", 0),
+        temporary_bytes=temporary_bytes(executable),
         instructions=text.count(" = "),
         programs=programs,
     )
@@ -178,6 +178,15 @@ def needed_bytes(executable: Any) -> int:
     return sum(getattr(memory, name, 0) for name in names) - getattr(memory, "alias_size_in_bytes", 0)
 
 
+def temporary_bytes(executable: Any) -> int:
+    """Bytes of temporary arrays, by XLA's analysis.
+
+    Args:
+      executable: from `compiled`.
+    """
+    return getattr(executable.memory_analysis(), "temp_size_in_bytes", 0)
+
+
 def free_bytes() -> int | None:
     """Bytes free on the device; None where nobody says."""
     device = jax.devices()[0]
@@ -194,14 +203,17 @@ def _free_of_machine() -> int | None:
     return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), None)
 
 
-def _free_of_group(group: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Bytes that a container has left, by its control group; files that are only cached are free."""
-    try:
-        most, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
-        cached = re.search(r"^inactive_file (\d+)$", (group / "memory.stat").read_text(), re.MULTILINE)
-    except (OSError, ValueError):  # there is no group, or no limit, which is `max`
-        return None
-    return most - used + (int(cached[1]) if cached else 0)
+def _free_of_group(root: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Bytes that a container has left, by its control group of either version; files that are only cached are free."""
+    first = root / "memory", "limit_in_bytes", "usage_in_bytes", "total_inactive_file"
+    for group, *names, cached in ((root, "max", "current", "inactive_file"), first):
+        try:
+            most, used = (int((group / f"memory.{name}").read_text()) for name in names)
+            files = re.search(rf"^{cached} (\d+)$", (group / "memory.stat").read_text(), re.MULTILINE)
+        except (OSError, ValueError):  # there is no group, or no limit, which is `max`
+            continue
+        return most - used + (int(files[1]) if files else 0)
+    return None
 
 
 def counted(text: str, rule: Callable[[hlo.Module], Counts]) -> Counts:

@@ -18,14 +18,16 @@ if jax.default_backend() == "cpu":
     import resource
     from jaxrl.engine.profiling.programs import free_bytes
     given, overhead = map(int, sys.argv[1:3])
-    limit, most = given + overhead if given else free_bytes(), resource.getrlimit(resource.RLIMIT_DATA)[1]
+    status = open("/proc/self/status").read().split() if sys.platform == "linux" else ["VmData:", "0"]
+    taken = 1024 * int(status[status.index("VmData:") + 1])  # stacks of threads, as many as there are cores
+    limit, most = taken + overhead + given if given else free_bytes(), resource.getrlimit(resource.RLIMIT_DATA)[1]
     if limit and (most == resource.RLIM_INFINITY or limit < most):
         resource.setrlimit(resource.RLIMIT_DATA, (limit, most))  # private memory, what is read from files left out
 from jaxrl.cli import main
 main(sys.argv[3:])
 """
 OVERHEAD = 2**30
-"""Bytes that a process takes besides its program: JAX, the compiler, and the arrays that measure the device."""
+"""Bytes that a process takes besides its program: the compiler, the stages, the arrays that measure the device."""
 REFUSED = "jaxrl: "
 """Begins a sentence with which the command line refuses."""
 FRAME = re.compile(r"[\u2500-\u257f]+")

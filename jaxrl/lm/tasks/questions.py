@@ -122,8 +122,8 @@ class Questions:
           ValueError: for a file in which a line has no answer.
         """
         if self.lines.unanswered:
-            remedy = "let a function judge what is drawn (--reward), without a pretraining (--pretraining-texts 0)"
-            raise ValueError(f"{self.lines.unanswered}, or {remedy}")
+            remedy = "where a function judges (--reward), leave the pretraining before it out (--pretraining-texts 0)"
+            raise ValueError(f"{self.lines.unanswered}, or, {remedy}")
         asked = self.prompts(key, num_texts)
         _, answer = asked.answer
         tokens = jnp.concatenate([asked.tokens, jnp.maximum(answer, 0)], axis=1)
