@@ -130,8 +130,6 @@ def test_what_limits_a_program():
 
 
 def test_limits_of_this_device_are_near_those_that_numpy_finds():
-    peaks = measure_peaks()
-    assert peaks.launch_seconds > 0 and min(peaks.turn_seconds, peaks.kernel_seconds) >= 0
     x, matrix = np.ones(2**26, np.float32), np.ones((2048, 2048), np.float32)
 
     def fastest(function):
@@ -141,10 +139,14 @@ def test_limits_of_this_device_are_near_those_that_numpy_finds():
             times.append(time.perf_counter())
         return min(np.diff(times))
 
-    copied = 2 * x.nbytes / fastest(lambda: np.add(x, 1.0, out=x))  # by one core, where JAX has all of them
-    multiplied = 2 * 2048**3 / fastest(lambda: matrix @ matrix)
-    assert 0.4 * copied < peaks.copy_bytes < 4 * machine.cores() * copied
-    assert 0.25 * multiplied < peaks.product_flops < 4 * multiplied
+    peaks, copied, multiplied = [], 0.0, 0.0
+    for _ in range(3):  # in turn, the best of each: another process may have the cores for a while
+        peaks.append(measure_peaks.__wrapped__())
+        copied = max(copied, 2 * x.nbytes / fastest(lambda: np.add(x, 1.0, out=x)))  # by one core, where JAX has all
+        multiplied = max(multiplied, 2 * 2048**3 / fastest(lambda: matrix @ matrix))
+    assert 0.4 * copied < max(peak.copy_bytes for peak in peaks) < 4 * machine.cores() * copied
+    assert 0.25 * multiplied < max(peak.product_flops for peak in peaks) < 4 * multiplied
+    assert all(peak.launch_seconds > 0 and min(peak.turn_seconds, peak.kernel_seconds) >= 0 for peak in peaks)
 
 
 def test_memory_of_a_container_is_what_its_group_leaves(tmp_path):
@@ -207,15 +209,17 @@ def test_seconds_of_a_stage_are_those_of_an_update_however_many_turns_are_one_lo
     assert many.run(1) < 4 * many.run(64) / 64  # it runs 32 updates, and gives the seconds of one
 
 
-def test_stages_of_an_accelerator_are_those_of_a_cpu(monkeypatch):
+@pytest.mark.parametrize(("short", "often"), [(1e3, 32), (0.0, 1)])
+def test_stages_of_an_accelerator_are_those_of_a_cpu(short, often, monkeypatch):
     ppo = jaxrl.PPO(ENV, ENV_PARAMS, **FIELDS)
     on_cpu = timing.timed_stages(ppo, ppo.init(jax.random.key(0)), jax.random.key(1))
     known = []
     timed_stage = timing.timed_stage
     monkeypatch.setattr(timing, "timed_stage", lambda stage, turns: known.append(turns) or timed_stage(stage, turns))
     monkeypatch.setattr(timing.jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(timing, "SHORT", short)
     found = timing.timed_stages(ppo, ppo.init(jax.random.key(0)), jax.random.key(1))
-    assert list(found) == list(on_cpu) and max(known) == 32 * 8  # what is short is repeated
+    assert list(found) == list(on_cpu) and max(known) == often * 8  # what is short is repeated
     for name, stage in found.items():
         assert stage.within == on_cpu[name].within
         assert stage.counts.product_flops == pytest.approx(on_cpu[name].counts.product_flops)

@@ -467,7 +467,7 @@ def test_answers_that_cannot_be_given_are_refused(row, longest, message, tmp_pat
     seen = lm.tasks.questions_of(task, task.prompts(jax.random.key(0), 8))
     assert all(line in rows for line in seen)  # a reward sees what the line says, and no answer that it does not
     if "answer" not in row:
-        with pytest.raises(ValueError, match="line 3: it has no answer; write one, or leave the pretraining out"):
+        with pytest.raises(ValueError, match="line 3: it has no answer; write one, or, where a function judges"):
             jaxrl.check(jaxrl.Pretraining(task, learner.model))
     longer = lm.tasks.read_questions(tmp_path / "sums.jsonl", lm.Bytes(), longest + 1, 8)
     if "answer" in row:

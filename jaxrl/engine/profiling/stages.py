@@ -14,7 +14,8 @@ from jaxrl.types import Stage, Transition, steps_per_update
 def repeat(stage: Stage, carried: Any, rounds: jax.Array, known: int) -> Any:
     """Run a stage `rounds · known` times, one turn after the other, without leaving anything out.
 
-    Its arguments pass a barrier with the number of the turn: what does not change is not computed before the loop.
+    Its arguments pass a barrier with the number of the turn, which goes on from what the barrier gives (JAX leaves out
+    of a barrier what nobody uses): what does not change is not computed before the loop.
     Keys are others in each turn, so that what they choose is not in a cache from the turn before.
 
     Args:
@@ -28,27 +29,26 @@ def repeat(stage: Stage, carried: Any, rounds: jax.Array, known: int) -> Any:
       What the last turn gave.
     """
 
-    def turn(index: jax.Array, last: Any) -> Any:
+    def turn(_: Any, carry: tuple[jax.Array, Any]) -> tuple[jax.Array, Any]:
+        index, last = carry
         arguments, index = jax.lax.optimization_barrier((stage.arguments, index))
         arguments = list(jax.tree.map(lambda x: _of_turn(x, index), arguments))
         if stage.carry is not None:
             arguments[stage.carry] = last[0]
-        return given(stage.function(*arguments))
+        return index + 1, given(stage.function(*arguments))
 
     def given(result: Any) -> Any:
         alone = stage.carry is not None and jax.tree.structure(result) == jax.tree.structure(carried)
         return (result, None) if alone else result
 
-    def run_round(index: jax.Array, last: Any) -> Any:
-        if known == 1:
-            return turn(index, last)
-        return jax.lax.fori_loop(0, known, lambda turns, last: turn(index * known + turns, last), last)
+    def run_round(_: Any, carry: tuple[jax.Array, Any]) -> tuple[jax.Array, Any]:
+        return turn(None, carry) if known == 1 else jax.lax.fori_loop(0, known, turn, carry)
 
-    shapes = jax.eval_shape(lambda: turn(rounds, (carried,)))
+    _, shapes = jax.eval_shape(lambda: turn(None, (rounds, (carried,))))
     first = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
     if stage.carry is not None:
         first = (carried, first[1])
-    return jax.lax.fori_loop(0, rounds, run_round, first)
+    return jax.lax.fori_loop(0, rounds, run_round, (jnp.int32(0), first))[1]
 
 
 def _of_turn(x: jax.Array, index: jax.Array) -> jax.Array:
