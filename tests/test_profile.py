@@ -20,7 +20,7 @@ import jaxrl
 from benchmarks import machine, throughput
 from jaxrl import lm, networks
 from jaxrl.cli import main
-from jaxrl.engine.profiling import counts, hlo, measure, pictures, programs, report, stages, timing
+from jaxrl.engine.profiling import counts, hlo, measure, memory, pictures, programs, report, stages, timing
 from jaxrl.engine.profiling import sweep as sweeping
 from jaxrl.engine.profiling.counts import Counts
 from jaxrl.engine.profiling.measure import StageProfile
@@ -150,17 +150,17 @@ def test_limits_of_this_device_are_near_those_that_numpy_finds():
 
 
 def test_memory_of_a_container_is_what_its_group_leaves(tmp_path):
-    assert programs._free_of_group(tmp_path) is None
+    assert memory._free_of_group(tmp_path) is None
     for name, text in {"max": "1000", "current": "700", "stat": "anon 1\ninactive_file 50\n"}.items():
         (tmp_path / f"memory.{name}").write_text(text + "\n")
-    assert programs._free_of_group(tmp_path) == 350
+    assert memory._free_of_group(tmp_path) == 350
     (tmp_path / "memory.max").write_text("max\n")
-    assert programs._free_of_group(tmp_path) is None
+    assert memory._free_of_group(tmp_path) is None
     older, stat = tmp_path / "memory", "inactive_file 10\ntotal_inactive_file 60\n"
     older.mkdir()
     for name, text in {"limit_in_bytes": "2000", "usage_in_bytes": "700", "stat": stat}.items():
         (older / f"memory.{name}").write_text(text + "\n")
-    assert programs._free_of_group(tmp_path) == 1360
+    assert memory._free_of_group(tmp_path) == 1360
 
 
 @flax.struct.dataclass
@@ -186,6 +186,27 @@ def test_what_a_stage_carries_is_no_part_of_its_time():
     copied = 2 * 2**26 / profile.peaks.bytes
     assert sum(profile.stage_seconds.values()) < copied / 20
     assert profile.stages["rollout"].counts.bytes < 10_000
+
+
+@pytest.mark.skipif(machine.cores() < 2, reason="XLA gives no loop to the threads of one core")
+def test_what_threads_cost_is_a_stage_and_what_they_save_is_none(monkeypatch):
+    dqn, run = jaxrl.DQN(ENV, ENV_PARAMS, capacity=200_000, num_steps=4), timing.Whole.run
+    for factor, shown in ((0.5, True), (2.0, False)):
+        monkeypatch.setattr(
+            timing.Whole, "run", lambda whole, turns, unsplit=False, x=factor: run(whole, turns) * (x if unsplit else 1)
+        )
+        profile = jaxrl.profile(dqn, repetitions=5, region=0.01)
+        assert (timing.THREADS in profile.stages) is shown is ("XLA_FLAGS" in report.page(profile))
+        if shown:
+            assert profile.stage_seconds[timing.THREADS] == pytest.approx(profile.median_seconds / 2, rel=0.5)
+
+
+@pytest.mark.skipif(machine.cores() < 2, reason="XLA gives no loop to the threads of one core")
+def test_options_of_xla_leave_each_loop_in_one_thread():
+    square, x = jax.jit(lambda x: jnp.tanh(x) ** 2), jnp.ones(2**20)
+    split, unsplit = (programs.compiled(square, x, options=options)[0] for options in (None, programs.UNSPLIT))
+    assert programs.is_split(split) and not programs.is_split(unsplit)
+    np.testing.assert_allclose(split(x), unsplit(x), rtol=1e-6)
 
 
 def test_each_turn_of_a_stage_draws_anew():
@@ -479,7 +500,7 @@ def test_stages_are_left_out_where_they_do_not_fit(monkeypatch):
     state = 2**30 - room  # which is there already
     assert state > rows and needed == 2 * (state + profile.compilation.temporary_bytes)
     assert "no stages" in report.page(profile)
-    assert programs.fits(8, 8) and not programs.fits(9, 8) and programs.fits(0, None)
+    assert memory.fits(8, 8) and not memory.fits(9, 8) and memory.fits(0, None)
 
 
 def test_seeds_are_one_program():

@@ -12,9 +12,10 @@ import numpy as np
 
 from jaxrl.engine.check import check, check_traceable
 from jaxrl.engine.profiling.counts import Counts
+from jaxrl.engine.profiling.memory import bytes_of, fits, temporary_bytes
 from jaxrl.engine.profiling.peaks import Peaks, measure_peaks
-from jaxrl.engine.profiling.programs import Compilation, bytes_of, described, fits, temporary_bytes
-from jaxrl.engine.profiling.timing import Whole, in_turn, timed_stages, units_of
+from jaxrl.engine.profiling.programs import Compilation, described
+from jaxrl.engine.profiling.timing import THREADS, Whole, in_turn, timed_stages, units_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +116,8 @@ def profile(
     """Measure an algorithm: its compilation, its speed, its parts, and how near it comes to the device's limits.
 
     It runs the program that `fit` runs. An update and its stages are timed in turn, so that a busy minute of the
-    machine hits them all; the device's limits are measured in the same process.
+    machine hits them all; the device's limits are measured in the same process. On a CPU, where XLA gives parts of
+    short loops to threads, the stage `threads` is what that costs an update, if it costs anything.
 
     Args:
       algorithm: any; `rollout` and `learn` are its halves, and what `stages(state, key)` gives are parts of them.
@@ -159,6 +161,9 @@ def profile(
     alone = num_seeds == 1 and fits(needed, room)
     stages = timed_stages(algorithm, jax.tree.map(jnp.copy, whole.state), stage_key) if alone else {}
     seconds, stage_seconds = in_turn(whole, stages, repetitions, region)
+    found = {name: StageProfile(tuple(stage_seconds[name]), x.counts, x.within) for name, x in stages.items()}
+    if found and np.quantile(stage_seconds.get(THREADS, [0.0]), 0.25) > 0:  # where they save time there is no cost
+        found[THREADS] = StageProfile(tuple(stage_seconds[THREADS]), Counts())
     unit, units, tokens = units_of(algorithm, whole)
     if trace is not None:
         with jax.profiler.trace(trace, create_perfetto_trace=True):
@@ -172,7 +177,7 @@ def profile(
         init_seconds=whole.init_seconds,
         compilation=described(whole.program, whole.seconds, whole.programs),
         seconds=tuple(seconds),
-        stages={name: StageProfile(tuple(stage_seconds[name]), x.counts, x.within) for name, x in stages.items()},
+        stages=found,
         tokens=tokens,
         peaks=peaks,
         compilations=whole.programs - 1,

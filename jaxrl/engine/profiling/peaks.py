@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl.engine.profiling.counts import count
-from jaxrl.engine.profiling.programs import counted, fits
+from jaxrl.engine.profiling.memory import fits
+from jaxrl.engine.profiling.programs import counted
 
 REGION = 0.02
 """Seconds of a measurement at least."""

@@ -3,10 +3,8 @@
 import contextlib
 import dataclasses
 import functools
-import re
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,6 +13,7 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from jaxrl.engine.profiling import hlo
 from jaxrl.engine.profiling.counts import Counts, count, of_a_turn
+from jaxrl.engine.profiling.memory import temporary_bytes
 from jaxrl.engine.programs import initialize, updates
 
 
@@ -42,12 +41,19 @@ class Compilation:
     """How many are compiled for updates: two where an update gives its state other types than `init`, otherwise one."""
 
 
-def compiled(function: Any, *arguments: Any, **static: Any) -> tuple[Any, dict[str, float]]:
+UNSPLIT = {"xla_disable_hlo_passes": "cpu-parallel-task-assigner"}
+"""Options of XLA by which a CPU runs each loop in one thread; matrix products keep theirs."""
+
+
+def compiled(
+    function: Any, *arguments: Any, options: dict[str, str] | None = None, **static: Any
+) -> tuple[Any, dict[str, float]]:
     """Trace, lower and compile what `jax.jit` gave, one after the other.
 
     Args:
       function: from `jax.jit`.
       *arguments: to compile for.
+      options: of XLA; None: as they are.
       **static: its static arguments.
 
     Returns:
@@ -60,7 +66,7 @@ def compiled(function: Any, *arguments: Any, **static: Any) -> tuple[Any, dict[s
         return value
 
     traced = lap(function.trace(*arguments, **static))
-    executable = lap(lap(traced.lower()).compile())
+    executable = lap(lap(traced.lower()).compile(compiler_options=options))
     names = ("trace_seconds", "lower_seconds", "compile_seconds")
     return executable, {name: end - start for name, start, end in zip(names, times, times[1:], strict=False)}
 
@@ -78,13 +84,16 @@ def _without_cache() -> Iterator[None]:
         compilation_cache.reset_cache()
 
 
-def compiled_updates(algorithm: Any, keys: Any, longest: int) -> tuple[Any, dict[str, float], int]:
+def compiled_updates(
+    algorithm: Any, keys: Any, longest: int, options: dict[str, str] | None = None
+) -> tuple[Any, dict[str, float], int]:
     """The program with which `fit` makes updates, for states as shapes: nothing runs.
 
     Args:
       algorithm: any.
       keys: of `init` and of the run, of one seed or `[K]` of many each.
       longest: updates of a call at most.
+      options: of XLA; None: those of `fit`.
 
     Returns:
       As `compiled`, without the persistent cache; and how many programs a run compiles (`Compilation.programs`).
@@ -93,7 +102,7 @@ def compiled_updates(algorithm: Any, keys: Any, longest: int) -> tuple[Any, dict
     shapes, _ = jax.eval_shape(functools.partial(initialize, batched=init_key.ndim > 0), algorithm, init_key)
     arguments = (algorithm, shapes, run_key, jnp.int32(0), jnp.ones(run_key.shape, bool), jnp.int32(1))
     with _without_cache():
-        executable, seconds = compiled(updates, *arguments, longest=longest)
+        executable, seconds = compiled(updates, *arguments, options=options, longest=longest)
     given, _, _ = updates.eval_shape(*arguments, longest=longest)  # pyright: ignore[reportFunctionMemberAccess]
     return executable, seconds, 1 if _types(given) == _types(shapes) else 2
 
@@ -101,6 +110,15 @@ def compiled_updates(algorithm: Any, keys: Any, longest: int) -> tuple[Any, dict
 def _types(state: Any) -> Any:
     """What a program is compiled for."""
     return jax.tree.structure(state), [(x.shape, x.dtype, x.weak_type) for x in jax.tree.leaves(state)]
+
+
+def is_split(executable: Any) -> bool:
+    """Whether XLA gives parts of a loop to threads, as it does on a CPU.
+
+    Args:
+      executable: from `compiled`.
+    """
+    return '"outer_dimension_partitions":["' in executable.as_text()
 
 
 def described(executable: Any, seconds: dict[str, float], programs: int) -> Compilation:
@@ -126,94 +144,6 @@ def described(executable: Any, seconds: dict[str, float], programs: int) -> Comp
         instructions=text.count(" = "),
         programs=programs,
     )
-
-
-def check_memory(executable: Any, algorithm: Any, limit: int | None) -> None:
-    """Refuse a program that needs more memory than there is, before it runs.
-
-    Args:
-      executable: from `compiled`.
-      algorithm: what it runs, whose arrays are on the device already.
-      limit: bytes; None: what is free.
-
-    Raises:
-      MemoryError: with both.
-    """
-    limit = free_bytes() if limit is None else limit
-    needed = needed_bytes(executable) - bytes_of(algorithm)
-    if limit is not None and needed > limit:
-        raise MemoryError(
-            f"memory: the program needs {needed / 2**30:.2f} GiB and {limit / 2**30:.2f} are free; make it smaller"
-        )
-
-
-def fits(needed: int, limit: int | None) -> bool:
-    """Whether so many bytes are within a limit.
-
-    Args:
-      needed: bytes.
-      limit: bytes; None: what is free.
-    """
-    limit = free_bytes() if limit is None else limit
-    return limit is None or needed <= limit
-
-
-def bytes_of(tree: Any) -> int:
-    """Bytes of its arrays.
-
-    Args:
-      tree: of anything.
-    """
-    return sum(x.nbytes for x in jax.tree.leaves(tree) if isinstance(x, jax.Array))
-
-
-def needed_bytes(executable: Any) -> int:
-    """Bytes of arguments, new outputs and temporary arrays, by XLA's analysis.
-
-    Args:
-      executable: from `compiled`.
-    """
-    memory = executable.memory_analysis()
-    names = ("argument_size_in_bytes", "output_size_in_bytes", "temp_size_in_bytes")
-    return sum(getattr(memory, name, 0) for name in names) - getattr(memory, "alias_size_in_bytes", 0)
-
-
-def temporary_bytes(executable: Any) -> int:
-    """Bytes of temporary arrays, by XLA's analysis.
-
-    Args:
-      executable: from `compiled`.
-    """
-    return getattr(executable.memory_analysis(), "temp_size_in_bytes", 0)
-
-
-def free_bytes() -> int | None:
-    """Bytes free on the device; None where nobody says."""
-    device = jax.devices()[0]
-    stats = device.memory_stats() or {}
-    if "bytes_limit" in stats:
-        return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
-    found = (_free_of_machine(), _free_of_group()) if device.platform == "cpu" else ()
-    return min((free for free in found if free is not None), default=None)
-
-
-def _free_of_machine() -> int | None:
-    said = Path("/proc/meminfo")
-    lines = said.read_text().splitlines() if said.exists() else []
-    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), None)
-
-
-def _free_of_group(root: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Bytes that a container has left, by its control group of either version; files that are only cached are free."""
-    first = root / "memory", "limit_in_bytes", "usage_in_bytes", "total_inactive_file"
-    for group, *names, cached in ((root, "max", "current", "inactive_file"), first):
-        try:
-            most, used = (int((group / f"memory.{name}").read_text()) for name in names)
-            files = re.search(rf"^{cached} (\d+)$", (group / "memory.stat").read_text(), re.MULTILINE)
-        except (OSError, ValueError):  # there is no group, or no limit, which is `max`
-            continue
-        return most - used + (int(files[1]) if files else 0)
-    return None
 
 
 def counted(text: str, rule: Callable[[hlo.Module], Counts]) -> Counts:

@@ -7,6 +7,8 @@ from typing import Any
 from jaxrl.engine.profiling.counts import Counts
 from jaxrl.engine.profiling.measure import Profile
 from jaxrl.engine.profiling.peaks import Peaks
+from jaxrl.engine.profiling.programs import UNSPLIT
+from jaxrl.engine.profiling.timing import THREADS
 
 
 def limits(counts: Counts, peaks: Peaks) -> dict[str, float]:
@@ -61,6 +63,9 @@ def page(profile: Profile) -> str:
     ]
     if not profile.stages and profile.num_seeds == 1:
         lines.append("no stages: the algorithm names none, or two more states do not fit into memory")
+    if THREADS in profile.stages:
+        flags = " ".join(f"--{name}={value}" for name, value in UNSPLIT.items())
+        lines.append(f"threads: this run is faster where each loop has one thread: XLA_FLAGS={flags}")
     if profile.counts.unknown_loops:
         lines.append("loops whose length only the data say count once; an accelerator asks the host in each turn")
     return "\n".join(lines)
@@ -82,6 +87,9 @@ def _stage_lines(profile: Profile) -> list[str]:
         rows.append((name, _time(seconds), f"{seconds / median:.1%}", *[""] * 4))
 
     for name, seconds in profile.parts().items():
+        if name == THREADS:  # it does nothing of its own
+            add_rest(name, seconds)
+            continue
         add(name, seconds, profile.counts_of(name))
         inner = profile.parts(name)
         for part, part_seconds in inner.items():

@@ -16,7 +16,7 @@ import sys
 import jax
 if jax.default_backend() == "cpu":
     import resource
-    from jaxrl.engine.profiling.programs import free_bytes
+    from jaxrl.engine.profiling.memory import free_bytes
     given, overhead = map(int, sys.argv[1:3])
     status = open("/proc/self/status").read().split() if sys.platform == "linux" else ["VmData:", "0"]
     taken = 1024 * int(status[status.index("VmData:") + 1])  # stacks of threads, as many as there are cores

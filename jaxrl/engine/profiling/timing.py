@@ -1,6 +1,7 @@
 """Timing: the program of `fit` as a whole, and its stages, in turn."""
 
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Callable
@@ -12,11 +13,15 @@ import numpy as np
 
 from jaxrl.engine.check import asks_for_rewards
 from jaxrl.engine.profiling.counts import Counts, of_a_turn
-from jaxrl.engine.profiling.programs import check_memory, compiled, compiled_updates, counted
+from jaxrl.engine.profiling.memory import check_memory
+from jaxrl.engine.profiling.programs import UNSPLIT, compiled, compiled_updates, counted, is_split
 from jaxrl.engine.profiling.stages import apart, repeat, stages_of
 from jaxrl.engine.programs import initialize, split_keys
 from jaxrl.types import Stage, steps_per_update
 
+THREADS = "threads"
+"""What an update takes longer for it that XLA gives parts of loops to threads, as it does on a CPU. A thread that waits
+for work, or wakes up, costs more than a short loop; no stage shows it alone, where threads are at work all the time."""
 LONGEST = 1024
 """Updates of a timed call at most, of all seeds together."""
 SHORT = 1e-3
@@ -36,6 +41,7 @@ class Whole:
     init_seconds: float
     seconds: dict[str, float]
     programs: int
+    unsplit: Any = None
     metrics: Any = None
     made: int = 0
     turns: int = 1
@@ -45,20 +51,23 @@ class Whole:
         """Compile, initialize, and run once."""
         init_key, run_key = split_keys(key)
         alive, batched = jnp.ones(key.shape, bool), key.ndim > 0
-        program, seconds, programs = compiled_updates(algorithm, (init_key, run_key), longest_of(key))
+        to_compile = (algorithm, (init_key, run_key), longest_of(key))
+        program, seconds, programs = compiled_updates(*to_compile)
         check_memory(program, algorithm, memory_limit)
+        unsplit = compiled_updates(*to_compile, UNSPLIT)[0] if is_split(program) else None
         start = time.perf_counter()
         state, _ = jax.block_until_ready(initialize(algorithm, init_key, batched=batched))
         init_seconds = time.perf_counter() - start
-        whole = cls(algorithm, run_key, alive, state, program, init_seconds, seconds, programs)
+        whole = cls(algorithm, run_key, alive, state, program, init_seconds, seconds, programs, unsplit)
         seconds["first_run_seconds"] = whole.run(1)
         return whole
 
-    def run(self, turns: int) -> float:
-        """Seconds of so many updates, which go on from the last ones."""
+    def run(self, turns: int, unsplit: bool = False) -> float:
+        """Seconds of so many updates, which go on from the last ones; each loop in one thread, if asked for."""
+        program = self.unsplit if unsplit else self.program
         numbers = (jnp.int32(self.made), self.alive, jnp.int32(turns))
         start = time.perf_counter()
-        result = self.program(self.algorithm, self.state, self.key, *numbers)
+        result = program(self.algorithm, self.state, self.key, *numbers)
         self.state, self.metrics, _ = jax.block_until_ready(result)
         self.made, self.turns = self.made + turns, turns
         return time.perf_counter() - start
@@ -108,19 +117,24 @@ def timed_stage(stage: Stage, known: int) -> TimedStage:
 def in_turn(
     whole: Whole, stages: dict[str, TimedStage], repetitions: int, region: float
 ) -> tuple[list[float], dict[str, list[float]]]:
-    """Seconds of an update and of each stage."""
+    """Seconds of an update, and of each stage and of `THREADS`."""
     runs = {"": whole.run} | {name: stage.run for name, stage in stages.items()}
+    if whole.unsplit is not None:
+        runs[THREADS] = functools.partial(whole.run, unsplit=True)
     turns, seconds = {}, {name: [] for name in runs}
     for name, run in runs.items():
         run(1)
-        most, turns[name] = 2**20 if name else longest_of(whole.key), 1
+        most, turns[name] = longest_of(whole.key) if name in ("", THREADS) else 2**20, 1
         for _ in range(2):  # the price of a call hides how short a stage is from the first one
             turns[name] = max(1, min(math.ceil(region * turns[name] / run(turns[name])), most))
         run(turns[name])
     for _ in range(repetitions):
         for name, run in runs.items():
             seconds[name].append(run(turns[name]) / turns[name])
-    return seconds.pop(""), seconds
+    update = seconds.pop("")
+    if THREADS in seconds:
+        seconds[THREADS] = [x - alone for x, alone in zip(update, seconds[THREADS], strict=True)]
+    return update, seconds
 
 
 def longest_of(key: jax.Array) -> int:
