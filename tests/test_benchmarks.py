@@ -722,7 +722,7 @@ def test_what_stages_and_their_parts_leave_open():
     assert throughput_tables.open_shares(numbers, 10.0) == "30.0%, 50.0%"
     assert throughput_tables.open_shares({"stage sweep": [9.0]}, 10.0) == "10.0%"
     numbers = {"stage learn": [5.0], "stage threads": [4.0]}
-    assert throughput_tables.open_shares(numbers, 10.0) == "10.0% (threads 40.0%)"
+    assert throughput_tables.open_shares(numbers, 10.0) == "10.0%; threads: 40.0%"
     assert throughput_tables.open_shares({}, 10.0) == "–"
 
 

@@ -15,7 +15,8 @@ from jaxrl.engine.profiling.counts import Counts
 from jaxrl.engine.profiling.memory import bytes_of, fits, temporary_bytes
 from jaxrl.engine.profiling.peaks import Peaks, measure_peaks
 from jaxrl.engine.profiling.programs import Compilation, described
-from jaxrl.engine.profiling.timing import THREADS, Whole, in_turn, timed_stages, units_of
+from jaxrl.engine.profiling.stages import THREADS
+from jaxrl.engine.profiling.timing import Whole, in_turn, timed_stages, units_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,8 +47,12 @@ class Profile:
     compilation: Compilation
     seconds: tuple[float, ...]
     """Of an update, one number a repetition."""
+    unsplit_seconds: tuple[float, ...] | None
+    """The same where each loop has one thread; None where XLA splits no loop over threads, which it does on a CPU."""
     stages: dict[str, StageProfile]
-    """Empty with several seeds, where two more states do not fit, and without halves and `stages`."""
+    """With `unsplit_seconds`, `threads` is among them: by how much more an update exceeds the sum of its stages than it
+    does where each loop has one thread; negative where they save more together than alone. Empty with several seeds,
+    where two more states do not fit, and without halves and `stages`."""
     tokens: float | None
     """Mean tokens drawn, or read, by an update of a language model; None of others."""
     peaks: Peaks
@@ -116,8 +121,9 @@ def profile(
     """Measure an algorithm: its compilation, its speed, its parts, and how near it comes to the device's limits.
 
     It runs the program that `fit` runs. An update and its stages are timed in turn, so that a busy minute of the
-    machine hits them all; the device's limits are measured in the same process. On a CPU, where XLA gives parts of
-    short loops to threads, the stage `threads` is what that costs an update, if it costs anything.
+    machine hits them all; the device's limits are measured in the same process. On a CPU, XLA splits loops over
+    threads, which sleep between those: a cost that stages alone, busy all the time, do not have. Where it does, update
+    and stages are timed without that, too; `stages["threads"]` is what of the rest it explains.
 
     Args:
       algorithm: any; `rollout` and `learn` are its halves, and what `stages(state, key)` gives are parts of them.
@@ -159,10 +165,12 @@ def profile(
     room = None if memory_limit is None else memory_limit - size  # what is free is without the state already
     needed = 2 * (size + temporary_bytes(whole.program))  # a copy and what a stage gives; what it reads, and works with
     alone = num_seeds == 1 and fits(needed, room)
-    stages = timed_stages(algorithm, jax.tree.map(jnp.copy, whole.state), stage_key) if alone else {}
-    seconds, stage_seconds = in_turn(whole, stages, repetitions, region)
+    split, stages = whole.unsplit is not None, {}
+    if alone:
+        stages = timed_stages(algorithm, jax.tree.map(jnp.copy, whole.state), stage_key, unsplit=split)
+    seconds, unsplit_seconds, stage_seconds = in_turn(whole, stages, repetitions, region)
     found = {name: StageProfile(tuple(stage_seconds[name]), x.counts, x.within) for name, x in stages.items()}
-    if found and np.quantile(stage_seconds.get(THREADS, [0.0]), 0.25) > 0:  # where they save time there is no cost
+    if THREADS in stage_seconds:
         found[THREADS] = StageProfile(tuple(stage_seconds[THREADS]), Counts())
     unit, units, tokens = units_of(algorithm, whole)
     if trace is not None:
@@ -177,6 +185,7 @@ def profile(
         init_seconds=whole.init_seconds,
         compilation=described(whole.program, whole.seconds, whole.programs),
         seconds=tuple(seconds),
+        unsplit_seconds=None if unsplit_seconds is None else tuple(unsplit_seconds),
         stages=found,
         tokens=tokens,
         peaks=peaks,

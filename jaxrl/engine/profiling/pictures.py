@@ -67,6 +67,8 @@ def save_stages(profile: Profile, path: Path) -> None:
 
     def bars(height: int, left: float, parts: dict[str, float]) -> None:
         for name, seconds in parts.items():
+            if seconds < 0:  # of threads, which may save time
+                continue
             label = f"{name} {seconds / profile.median_seconds:.0%}"
             axes.barh(height, 1e3 * seconds, left=left, color=colors[name], label=label)
             bars(height - 1, left, profile.parts(name))

@@ -113,10 +113,13 @@ def _types(state: Any) -> Any:
 
 
 def is_split(executable: Any) -> bool:
-    """Whether XLA gives parts of a loop to threads, as it does on a CPU.
+    """Whether XLA splits a loop over threads, as it does on a CPU.
 
     Args:
       executable: from `compiled`.
+
+    Returns:
+      So; a program of other devices says nothing of the kind.
     """
     return '"outer_dimension_partitions":["' in executable.as_text()
 

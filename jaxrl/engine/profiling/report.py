@@ -4,11 +4,13 @@ import dataclasses
 import math
 from typing import Any
 
+import numpy as np
+
 from jaxrl.engine.profiling.counts import Counts
 from jaxrl.engine.profiling.measure import Profile
 from jaxrl.engine.profiling.peaks import Peaks
 from jaxrl.engine.profiling.programs import UNSPLIT
-from jaxrl.engine.profiling.timing import THREADS
+from jaxrl.engine.profiling.stages import THREADS
 
 
 def limits(counts: Counts, peaks: Peaks) -> dict[str, float]:
@@ -63,9 +65,13 @@ def page(profile: Profile) -> str:
     ]
     if not profile.stages and profile.num_seeds == 1:
         lines.append("no stages: the algorithm names none, or two more states do not fit into memory")
-    if THREADS in profile.stages:
+    if profile.unsplit_seconds is not None:
         flags = " ".join(f"--{name}={value}" for name, value in UNSPLIT.items())
-        lines.append(f"threads: this run is faster where each loop has one thread: XLA_FLAGS={flags}")
+        low, middle, high = np.quantile(np.divide(profile.unsplit_seconds, profile.seconds), [0.25, 0.5, 0.75])
+        lines.append(
+            f"where each loop has one thread (add {flags} to XLA_FLAGS), an update takes {middle:.2f} "
+            f"[{low:.2f}, {high:.2f}] of its time"
+        )
     if profile.counts.unknown_loops:
         lines.append("loops whose length only the data say count once; an accelerator asks the host in each turn")
     return "\n".join(lines)

@@ -9,12 +9,15 @@ import jax.numpy as jnp
 
 from jaxrl.types import Stage, Transition, steps_per_update
 
+THREADS = "threads"
+"""The name of how much longer an update takes than its stages because XLA splits loops over the threads of a CPU."""
+
 
 @functools.partial(jax.jit, static_argnames="known", donate_argnames="carried")
 def repeat(stage: Stage, carried: Any, rounds: jax.Array, known: int) -> Any:
     """Run a stage `rounds · known` times, one turn after the other, without leaving anything out.
 
-    Its arguments pass a barrier with the number of the turn, which goes on from what the barrier gives (JAX leaves out
+    Its arguments pass a barrier with the number of the turn, which goes on from what the barrier gives (XLA leaves out
     of a barrier what nobody uses): what does not change is not computed before the loop.
     Keys are others in each turn, so that what they choose is not in a cache from the turn before.
 
@@ -80,7 +83,7 @@ def stages_of(algorithm: Any, state: Any, key: jax.Array) -> dict[str, Stage]:
       key: consumed.
 
     Raises:
-      ValueError: for a part of a stage that there is not.
+      ValueError: for a part of a stage that there is not, and for a stage called `THREADS`.
     """
     halves_key, parts_key = jax.random.split(key)
     state, found = _halves(algorithm, state, halves_key)
@@ -89,6 +92,8 @@ def stages_of(algorithm: Any, state: Any, key: jax.Array) -> dict[str, Stage]:
     lost = {stage.within for stage in found.values()} - {None, *found}
     if lost:
         raise ValueError(f"within={lost.pop()!r} is no stage; there are: {', '.join(found)}")
+    if THREADS in found:
+        raise ValueError(f"stages: {THREADS!r} is what the profiler finds itself; give yours another name")
     return found
 
 

@@ -13,15 +13,12 @@ import numpy as np
 
 from jaxrl.engine.check import asks_for_rewards
 from jaxrl.engine.profiling.counts import Counts, of_a_turn
-from jaxrl.engine.profiling.memory import check_memory
+from jaxrl.engine.profiling.memory import bytes_of, check_memory, fits, needed_bytes
 from jaxrl.engine.profiling.programs import UNSPLIT, compiled, compiled_updates, counted, is_split
-from jaxrl.engine.profiling.stages import apart, repeat, stages_of
+from jaxrl.engine.profiling.stages import THREADS, apart, repeat, stages_of
 from jaxrl.engine.programs import initialize, split_keys
 from jaxrl.types import Stage, steps_per_update
 
-THREADS = "threads"
-"""What an update takes longer for it that XLA gives parts of loops to threads, as it does on a CPU. A thread that waits
-for work, or wakes up, costs more than a short loop; no stage shows it alone, where threads are at work all the time."""
 LONGEST = 1024
 """Updates of a timed call at most, of all seeds together."""
 SHORT = 1e-3
@@ -55,6 +52,8 @@ class Whole:
         program, seconds, programs = compiled_updates(*to_compile)
         check_memory(program, algorithm, memory_limit)
         unsplit = compiled_updates(*to_compile, UNSPLIT)[0] if is_split(program) else None
+        if unsplit is not None and not fits(needed_bytes(unsplit) - bytes_of(algorithm), memory_limit):
+            unsplit = None
         start = time.perf_counter()
         state, _ = jax.block_until_ready(initialize(algorithm, init_key, batched=batched))
         init_seconds = time.perf_counter() - start
@@ -83,23 +82,27 @@ class TimedStage:
     """Of all its turns in one update."""
     within: str | None
     """The stage that it is a part of."""
+    run_unsplit: Callable[[int], float] | None = None
+    """The same where each loop has one thread, if that was asked for."""
 
 
-def timed_stages(algorithm: Any, state: Any, key: jax.Array) -> dict[str, TimedStage]:
-    """The compiled stages of an algorithm, whose state is consumed."""
+def timed_stages(algorithm: Any, state: Any, key: jax.Array, unsplit: bool = False) -> dict[str, TimedStage]:
+    """The compiled stages of an algorithm, whose state is consumed; those of the update also unsplit, if asked for."""
     found, on_cpu = {}, jax.default_backend() == "cpu"
     for name, stage in stages_of(algorithm, state, key).items():
         found[name] = timed_stage(stage, 1 if on_cpu else stage.times)
         if not on_cpu and min(found[name].run(1) for _ in range(2)) < SHORT:
             found[name] = timed_stage(stage, OFTEN * stage.times)
+        if unsplit and stage.within is None:
+            found[name] = dataclasses.replace(found[name], run_unsplit=timed_stage(stage, 1, UNSPLIT).run)
     return found
 
 
-def timed_stage(stage: Stage, known: int) -> TimedStage:
-    """Compile a stage, `known` turns of it a loop of known length (`repeat`)."""
+def timed_stage(stage: Stage, known: int, options: dict[str, str] | None = None) -> TimedStage:
+    """Compile a stage, `known` turns of it a loop of known length (`repeat`), with options of XLA."""
     alone, carried = apart(stage)
     with jax.debug_key_reuse(False):  # the keys of a turn come from those of the stage, which is no mistake here
-        program, _ = compiled(repeat, alone, carried, jnp.int32(1), known=known)
+        program, _ = compiled(repeat, alone, carried, jnp.int32(1), options=options, known=known)
     counts = counted(program.as_text(), of_a_turn).repeated(stage.times / known)
 
     def run(updates: int) -> float:
@@ -116,25 +119,33 @@ def timed_stage(stage: Stage, known: int) -> TimedStage:
 
 def in_turn(
     whole: Whole, stages: dict[str, TimedStage], repetitions: int, region: float
-) -> tuple[list[float], dict[str, list[float]]]:
-    """Seconds of an update, and of each stage and of `THREADS`."""
-    runs = {"": whole.run} | {name: stage.run for name, stage in stages.items()}
+) -> tuple[list[float], list[float] | None, dict[str, list[float]]]:
+    """Seconds of an update, of one in which each loop has one thread, and of each stage, `THREADS` among them."""
+    runs = {("", False): whole.run}
     if whole.unsplit is not None:
-        runs[THREADS] = functools.partial(whole.run, unsplit=True)
+        runs["", True] = functools.partial(whole.run, unsplit=True)
+    for name, stage in stages.items():
+        runs[name, False] = stage.run
+        if stage.run_unsplit is not None:
+            runs[name, True] = stage.run_unsplit
     turns, seconds = {}, {name: [] for name in runs}
     for name, run in runs.items():
         run(1)
-        most, turns[name] = longest_of(whole.key) if name in ("", THREADS) else 2**20, 1
+        most, turns[name] = 2**20 if name[0] else longest_of(whole.key), 1
         for _ in range(2):  # the price of a call hides how short a stage is from the first one
             turns[name] = max(1, min(math.ceil(region * turns[name] / run(turns[name])), most))
         run(turns[name])
     for _ in range(repetitions):
         for name, run in runs.items():
             seconds[name].append(run(turns[name]) / turns[name])
-    update = seconds.pop("")
-    if THREADS in seconds:
-        seconds[THREADS] = [x - alone for x, alone in zip(update, seconds[THREADS], strict=True)]
-    return update, seconds
+    of_stages = {name: seconds[name, False] for name in stages}
+    if stages and whole.unsplit is not None:
+        top = [name for name, stage in stages.items() if stage.within is None]
+        rest, rest_unsplit = (
+            np.array(seconds["", x]) - sum(np.array(seconds[name, x]) for name in top) for x in (False, True)
+        )
+        of_stages[THREADS] = (rest - rest_unsplit).tolist()
+    return seconds["", False], seconds.get(("", True)), of_stages
 
 
 def longest_of(key: jax.Array) -> int:
