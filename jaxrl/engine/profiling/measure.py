@@ -165,9 +165,8 @@ def profile(
     room = None if memory_limit is None else memory_limit - size  # what is free is without the state already
     needed = 2 * (size + temporary_bytes(whole.program))  # a copy and what a stage gives; what it reads, and works with
     alone = num_seeds == 1 and fits(needed, room)
-    split, stages = whole.unsplit is not None, {}
-    if alone:
-        stages = timed_stages(algorithm, jax.tree.map(jnp.copy, whole.state), stage_key, unsplit=split)
+    split = whole.unsplit is not None
+    stages = timed_stages(algorithm, jax.tree.map(jnp.copy, whole.state), stage_key, split) if alone else {}
     seconds, unsplit_seconds, stage_seconds = in_turn(whole, stages, repetitions, region)
     found = {name: StageProfile(tuple(stage_seconds[name]), x.counts, x.within) for name, x in stages.items()}
     if THREADS in stage_seconds:

@@ -121,7 +121,7 @@ def in_turn(
     whole: Whole, stages: dict[str, TimedStage], repetitions: int, region: float
 ) -> tuple[list[float], list[float] | None, dict[str, list[float]]]:
     """Seconds of an update, of one in which each loop has one thread, and of each stage, `THREADS` among them."""
-    runs = {("", False): whole.run}
+    runs: dict[tuple[str, bool], Callable[[int], float]] = {("", False): whole.run}
     if whole.unsplit is not None:
         runs["", True] = functools.partial(whole.run, unsplit=True)
     for name, stage in stages.items():
