@@ -171,6 +171,8 @@ def measurements(profile: Any) -> dict[str, list[Any]]:
     }
     if profile.tokens is not None:
         numbers["tokens_per_second"] = [profile.tokens / seconds for seconds in profile.seconds]
+    if profile.thread_seconds:
+        numbers["threads"] = list(profile.thread_seconds)
     for name, stage in profile.stages.items():
         numbers[f"stage {name}" if stage.within is None else f"part {name} of {stage.within}"] = list(stage.seconds)
     numbers |= {f"peak {limit}": [value] for limit, value in dataclasses.asdict(profile.peaks).items()}

@@ -8,7 +8,7 @@ from benchmarks import results
 from benchmarks.rendering import device_lines, render, spread, with_notes
 from benchmarks.results import Result
 from benchmarks.throughput import CELLS
-from jaxrl.engine.profiling.stages import THREADS
+from jaxrl.engine.profiling.measure import cost_of
 
 PLATFORMS = ("cpu", "gpu", "tpu")
 
@@ -22,7 +22,7 @@ def throughput_table(directory: pathlib.Path) -> str:
         "compile, s",
         "FLOP/s, of peak",
         "B/s, of peak",
-        "in no stage, no part; threads",
+        "in no stage, no part",
         "command",
     )
     rows, measured = [], []
@@ -41,8 +41,8 @@ def throughput_table(directory: pathlib.Path) -> str:
         "counted from the compiled program, as if nothing were cached between kernels: what caches hold may exceed the "
         "peak, as may a program that only reads. In no stage: the part of an update that its halves, or a solver's "
         "stages, each timed as a program of its own, leave open; negative where they alone cost more than together. "
-        "Threads: how much more an update exceeds the sum of its stages for XLA's splitting of loops over a CPU's "
-        "threads, which stages alone, where threads do not sleep, do not show. "
+        "Threads, which are in neither: by how much more an update exceeds the sum of its stages than where XLA splits "
+        "no loop over a CPU's threads, if it is more than noise. "
         "In no part: the same of what they are made of, as environment, policy, gradient, optimizer. A replay fills "
         "while it is measured, and rows are drawn from what it has. Language models are new: a trained one may write "
         "longer."
@@ -89,9 +89,10 @@ def open_shares(numbers: dict[str, list[Any]], seconds: float) -> str:
         return "–"
     parts = {stage: [v for name, v in timed.items() if name.endswith(f" of {stage}")] for stage in stages}
     leaves = [sum(parts[stage] or [value]) for stage, value in stages.items()]
-    said = f"{1 - sum(stages.values()) / seconds:.1%}"
-    said += f", {1 - sum(leaves) / seconds:.1%}" if any(parts.values()) else ""
-    return f"{said}; threads: {stages[THREADS] / seconds:.1%}" if THREADS in stages else said
+    threads = cost_of(numbers.get("threads", ()))
+    said = f"{1 - (sum(stages.values()) + threads) / seconds:.1%}"
+    said = f"threads {threads / seconds:.1%}; {said}" if threads else said
+    return f"{said}, {1 - (sum(leaves) + threads) / seconds:.1%}" if any(parts.values()) else said
 
 
 def share(count: float | None, seconds: float, peak: float) -> str:

@@ -721,8 +721,8 @@ def test_what_stages_and_their_parts_leave_open():
     numbers = {"stage rollout": [1.0, 2.0, 3.0], "stage learn": [5.0], "part gradient of learn": [3.0], "flops": [9.0]}
     assert throughput_tables.open_shares(numbers, 10.0) == "30.0%, 50.0%"
     assert throughput_tables.open_shares({"stage sweep": [9.0]}, 10.0) == "10.0%"
-    numbers = {"stage learn": [5.0], "stage threads": [4.0]}
-    assert throughput_tables.open_shares(numbers, 10.0) == "10.0%; threads: 40.0%"
+    for threads, said in (([4.0] * 5, "threads 40.0%; 10.0%"), ([4.0] * 4, "50.0%"), ([-4.0] * 9, "50.0%")):
+        assert throughput_tables.open_shares({"stage learn": [5.0], "threads": threads}, 10.0) == said
     assert throughput_tables.open_shares({}, 10.0) == "–"
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from jaxrl.engine.profiling.counts import Counts
 from jaxrl.engine.profiling.memory import bytes_of, fits, temporary_bytes
 from jaxrl.engine.profiling.peaks import Peaks, measure_peaks
 from jaxrl.engine.profiling.programs import Compilation, described
-from jaxrl.engine.profiling.stages import THREADS
 from jaxrl.engine.profiling.timing import Whole, in_turn, timed_stages, units_of
 
 
@@ -29,6 +29,8 @@ class StageProfile:
     """Of all its turns in one update."""
     within: str | None = None
     """The stage that it is a part of; None: of the update itself."""
+    unsplit_seconds: tuple[float, ...] | None = None
+    """As of `Profile`, of stages of the update itself."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,9 +52,7 @@ class Profile:
     unsplit_seconds: tuple[float, ...] | None
     """The same where each loop has one thread; None where XLA splits no loop over threads, which it does on a CPU."""
     stages: dict[str, StageProfile]
-    """With `unsplit_seconds`, `threads` is among them: by how much more an update exceeds the sum of its stages than it
-    does where each loop has one thread; negative where they save more together than alone. Empty with several seeds,
-    where two more states do not fit, and without halves and `stages`."""
+    """Empty with several seeds, where two more states do not fit, and without halves and `stages`."""
     tokens: float | None
     """Mean tokens drawn, or read, by an update of a language model; None of others."""
     peaks: Peaks
@@ -98,14 +98,39 @@ class Profile:
 
     @property
     def unattributed(self) -> float:
-        """Share of an update's time that none of its stages has; negative where parts alone cost more than together."""
+        """Share of an update that neither stages nor threads have; negative where parts alone cost more."""
         if not self.stages:
             return math.nan
-        return 1.0 - sum(self.parts().values()) / self.median_seconds
+        return 1.0 - (sum(self.parts().values()) + cost_of(self.thread_seconds)) / self.median_seconds
+
+    @property
+    def thread_seconds(self) -> tuple[float, ...]:
+        """By how much more an update exceeds the sum of its stages than where each loop has one thread.
+
+        One number a repetition; empty where that was not timed.
+        """
+        top = [stage for stage in self.stages.values() if stage.within is None]
+        if not top or self.unsplit_seconds is None:
+            return ()
+        rest = np.subtract(self.seconds, np.sum([stage.seconds for stage in top], axis=0))
+        of_stages: Any = [stage.unsplit_seconds for stage in top]
+        unsplit = np.subtract(self.unsplit_seconds, np.sum(of_stages, axis=0))
+        return tuple((rest - unsplit).tolist())
 
     def parts(self, within: str | None = None) -> dict[str, float]:
         """Median seconds of the parts of a stage in one update; of the update itself for None."""
         return {name: seconds for name, seconds in self.stage_seconds.items() if self.stages[name].within == within}
+
+
+def cost_of(seconds: Sequence[float]) -> float:
+    """The median of differences that chance alone would hardly make positive so often, by a sign test; otherwise zero.
+
+    Args:
+      seconds: one number a repetition; below five of them nothing is certain.
+    """
+    number, positive = len(seconds), sum(x > 0 for x in seconds)
+    by_chance = sum(math.comb(number, k) for k in range(positive, number + 1)) / 2**number
+    return float(np.median(seconds)) if by_chance <= 0.05 else 0.0
 
 
 def profile(
@@ -123,7 +148,7 @@ def profile(
     It runs the program that `fit` runs. An update and its stages are timed in turn, so that a busy minute of the
     machine hits them all; the device's limits are measured in the same process. On a CPU, XLA splits loops over
     threads, which sleep between those: a cost that stages alone, busy all the time, do not have. Where it does, update
-    and stages are timed without that, too; `stages["threads"]` is what of the rest it explains.
+    and stages are timed without that, too: `unsplit_seconds`, and `thread_seconds` of what no stage has.
 
     Args:
       algorithm: any; `rollout` and `learn` are its halves, and what `stages(state, key)` gives are parts of them.
@@ -167,10 +192,7 @@ def profile(
     alone = num_seeds == 1 and fits(needed, room)
     split = whole.unsplit is not None
     stages = timed_stages(algorithm, jax.tree.map(jnp.copy, whole.state), stage_key, split) if alone else {}
-    seconds, unsplit_seconds, stage_seconds = in_turn(whole, stages, repetitions, region)
-    found = {name: StageProfile(tuple(stage_seconds[name]), x.counts, x.within) for name, x in stages.items()}
-    if THREADS in stage_seconds:
-        found[THREADS] = StageProfile(tuple(stage_seconds[THREADS]), Counts())
+    timed = {name: tuple(seconds) for name, seconds in in_turn(whole, stages, repetitions, region).items()}
     unit, units, tokens = units_of(algorithm, whole)
     if trace is not None:
         with jax.profiler.trace(trace, create_perfetto_trace=True):
@@ -183,9 +205,9 @@ def profile(
         units=units * num_seeds,
         init_seconds=whole.init_seconds,
         compilation=described(whole.program, whole.seconds, whole.programs),
-        seconds=tuple(seconds),
-        unsplit_seconds=None if unsplit_seconds is None else tuple(unsplit_seconds),
-        stages=found,
+        seconds=timed["", False],
+        unsplit_seconds=timed.get(("", True)),
+        stages={n: StageProfile(timed[n, False], x.counts, x.within, timed.get((n, True))) for n, x in stages.items()},
         tokens=tokens,
         peaks=peaks,
         compilations=whole.programs - 1,

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxrl.engine.profiling.measure import Profile
+from jaxrl.engine.profiling.measure import Profile, cost_of
 
 
 def save_roofline(profile: Profile, path: Path) -> None:
@@ -63,18 +63,18 @@ def save_stages(profile: Profile, path: Path) -> None:
     figure = Figure(figsize=(8, 2.2), layout="constrained")
     axes: Any = figure.subplots()
     rest = max(profile.unattributed, 0.0) * profile.median_seconds
-    colors = {name: f"C{index % 10}" for index, name in enumerate(profile.stages)} | {"in no stage": "lightgray"}
+    outside = {"threads": cost_of(profile.thread_seconds), "in no stage": rest}
+    colors = {name: f"C{index % 10}" for index, name in enumerate(profile.stages)}
+    colors |= {"threads": "gray", "in no stage": "lightgray"}
 
     def bars(height: int, left: float, parts: dict[str, float]) -> None:
         for name, seconds in parts.items():
-            if seconds < 0:  # of threads, which may save time
-                continue
             label = f"{name} {seconds / profile.median_seconds:.0%}"
             axes.barh(height, 1e3 * seconds, left=left, color=colors[name], label=label)
             bars(height - 1, left, profile.parts(name))
             left += 1e3 * seconds
 
-    bars(0, 0.0, {**profile.parts(), "in no stage": rest})
+    bars(0, 0.0, profile.parts() | {name: seconds for name, seconds in outside.items() if seconds})
     axes.axvline(1e3 * profile.median_seconds, color="black", linestyle="--", linewidth=1)
     axes.set(yticks=[], xlabel="milliseconds of an update (dashed: measured as a whole)")
     axes.set_title(f"{profile.algorithm} on {profile.device}")

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 
 from jaxrl.engine.profiling.counts import Counts
-from jaxrl.engine.profiling.measure import Profile
+from jaxrl.engine.profiling.measure import Profile, cost_of
 from jaxrl.engine.profiling.peaks import Peaks
 from jaxrl.engine.profiling.programs import UNSPLIT
-from jaxrl.engine.profiling.stages import THREADS
 
 
 def limits(counts: Counts, peaks: Peaks) -> dict[str, float]:
@@ -93,15 +92,14 @@ def _stage_lines(profile: Profile) -> list[str]:
         rows.append((name, _time(seconds), f"{seconds / median:.1%}", *[""] * 4))
 
     for name, seconds in profile.parts().items():
-        if name == THREADS:  # it does nothing of its own
-            add_rest(name, seconds)
-            continue
         add(name, seconds, profile.counts_of(name))
         inner = profile.parts(name)
         for part, part_seconds in inner.items():
             add(f"  {part}", part_seconds, profile.counts_of(part))
         if inner:
             add_rest("  in none of these", seconds - sum(inner.values()))
+    if threads := cost_of(profile.thread_seconds):
+        add_rest("threads", threads)
     add("an update", median, profile.counts)
     if profile.stages:
         add_rest("in no stage", profile.unattributed * median)
@@ -125,6 +123,7 @@ def record(profile: Profile) -> dict[str, Any]:
       profile: from `jaxrl.profile`.
     """
     derived = {"per_second": profile.per_second, "unattributed": profile.unattributed, "counts": profile.counts}
+    derived["thread_seconds"] = profile.thread_seconds
     stages = {name: dataclasses.replace(x, counts=profile.counts_of(name)) for name, x in profile.stages.items()}
     known = dataclasses.replace(profile, stages=stages)
     return _plain(dataclasses.asdict(known) | derived | {"stage_seconds": profile.stage_seconds})

@@ -9,9 +9,6 @@ import jax.numpy as jnp
 
 from jaxrl.types import Stage, Transition, steps_per_update
 
-THREADS = "threads"
-"""The name of how much longer an update takes than its stages because XLA splits loops over the threads of a CPU."""
-
 
 @functools.partial(jax.jit, static_argnames="known", donate_argnames="carried")
 def repeat(stage: Stage, carried: Any, rounds: jax.Array, known: int) -> Any:
@@ -83,7 +80,7 @@ def stages_of(algorithm: Any, state: Any, key: jax.Array) -> dict[str, Stage]:
       key: consumed.
 
     Raises:
-      ValueError: for a part of a stage that there is not, and for a stage called `THREADS`.
+      ValueError: for a part of a stage that there is not.
     """
     halves_key, parts_key = jax.random.split(key)
     state, found = _halves(algorithm, state, halves_key)
@@ -92,8 +89,6 @@ def stages_of(algorithm: Any, state: Any, key: jax.Array) -> dict[str, Stage]:
     lost = {stage.within for stage in found.values()} - {None, *found}
     if lost:
         raise ValueError(f"within={lost.pop()!r} is no stage; there are: {', '.join(found)}")
-    if THREADS in found:
-        raise ValueError(f"stages: {THREADS!r} is what the profiler finds itself; give yours another name")
     return found
 
 

@@ -15,7 +15,7 @@ from jaxrl.engine.check import asks_for_rewards
 from jaxrl.engine.profiling.counts import Counts, of_a_turn
 from jaxrl.engine.profiling.memory import bytes_of, check_memory, fits, needed_bytes
 from jaxrl.engine.profiling.programs import UNSPLIT, compiled, compiled_updates, counted, is_split
-from jaxrl.engine.profiling.stages import THREADS, apart, repeat, stages_of
+from jaxrl.engine.profiling.stages import apart, repeat, stages_of
 from jaxrl.engine.programs import initialize, split_keys
 from jaxrl.types import Stage, steps_per_update
 
@@ -119,8 +119,8 @@ def timed_stage(stage: Stage, known: int, options: dict[str, str] | None = None)
 
 def in_turn(
     whole: Whole, stages: dict[str, TimedStage], repetitions: int, region: float
-) -> tuple[list[float], list[float] | None, dict[str, list[float]]]:
-    """Seconds of an update, of one in which each loop has one thread, and of each stage, `THREADS` among them."""
+) -> dict[tuple[str, bool], list[float]]:
+    """Seconds by the name of a stage, "" for the update, and whether each loop has one thread."""
     runs: dict[tuple[str, bool], Callable[[int], float]] = {("", False): whole.run}
     if whole.unsplit is not None:
         runs["", True] = functools.partial(whole.run, unsplit=True)
@@ -138,14 +138,7 @@ def in_turn(
     for _ in range(repetitions):
         for name, run in runs.items():
             seconds[name].append(run(turns[name]) / turns[name])
-    of_stages = {name: seconds[name, False] for name in stages}
-    if stages and whole.unsplit is not None:
-        top = [name for name, stage in stages.items() if stage.within is None]
-        rest, rest_unsplit = (
-            np.array(seconds["", x]) - sum(np.array(seconds[name, x]) for name in top) for x in (False, True)
-        )
-        of_stages[THREADS] = (rest - rest_unsplit).tolist()
-    return seconds["", False], seconds.get(("", True)), of_stages
+    return seconds
 
 
 def longest_of(key: jax.Array) -> int:
