@@ -13,7 +13,6 @@ DRAWS = 4000
 FEWEST = 5
 """Repetitions below which nothing is said of a difference: two samples of three are apart by chance once in ten."""
 UNREPEATED = {
-    "time_to_score": ("budgets", "returns"),
     "complexity": (": sizes", ": seconds"),
     "learning": ("evaluation_steps",),
     "suites": ("returns", "finished"),

@@ -8,7 +8,7 @@ import numpy as np
 from benchmarks import replay, results, suites, time_to_score
 from benchmarks.deep_vs_peers import PEERS
 from benchmarks.rendering import device_lines, library, render, spread, with_notes
-from benchmarks.results import quartiles
+from benchmarks.results import flat, quartiles
 from benchmarks.workers.deep_tasks import TASKS
 
 
@@ -58,14 +58,19 @@ def score_table(directory: pathlib.Path) -> str:
             numbers = result.sides[side].measurements
             pairs = [b / a for a, b in zip(ours, numbers["seconds"], strict=False) if a and b]
             ratio = "1" if side == "jaxrl" else f"{quartiles(pairs)[1]:.2f}×" if pairs else "–"
-            steps, returns = f"{numbers['budgets'][-1]:,}", spread(numbers["returns"][-1], ".1f")
-            seconds = spread(numbers["seconds"], ".1f") if numbers["seconds"][0] else "not reached"
+            reached = [one for one in numbers["seconds"] if one is not None]
+            seconds = spread(reached, ".1f") if reached else "not reached"
+            if reached and len(reached) < len(numbers["seconds"]):
+                seconds += f", in {len(reached)} of {len(numbers['seconds'])}"
+            steps = " / ".join(f"{budget:,}" for budget in numbers["steps"])
+            returns = spread(list(flat(numbers["returns"])), ".1f")
             rows.append([what, bar, library(result, side), steps, seconds, ratio, returns, f"`{result.command}`"])
     note = (
-        "Seconds, median [quartiles] of fresh processes in turn: compilation, and training of ten seeds to the end of "
-        "the first budget of environment steps whose policies reach the bar in the median; rejax and jaxrl train the "
-        "seeds together, the others one after the other. Env steps: that budget, of nine from a sixteenth of the "
-        "largest. Return: of its policies, median over seeds [quartiles], greedy episodes, one judge for all."
+        "Seconds, median [quartiles] of races with other seeds, the libraries in turn: compilation, and training of "
+        "ten seeds to the end of the first budget of environment steps whose policies reach the bar in the median; "
+        "rejax and jaxrl train the seeds together, the others one after the other. Env steps: that budget, race by "
+        "race, of nine from a sixteenth of the largest. Sooner: median of the ratios of each race. Return: of the "
+        "policies of all races, median over seeds [quartiles], greedy episodes, one judge for all."
     )
     return with_notes(render(header, rows), *([note] if measured else []), *device_lines(measured))
 

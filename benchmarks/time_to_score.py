@@ -1,8 +1,9 @@
 """How long until the median of ten seeds reaches a score, compilation included, next to others?
 
-A library gets budgets of environment steps, each larger than the one before, until the policies of a whole run of one,
-greedy and judged by one evaluator, reach the bar in the median. That run is then timed, in fresh processes, in turn
-with those of the other libraries: compilation, and training of all ten seeds, which those in JAX train together.
+A library gets budgets of environment steps, each larger than the one before and in a fresh process, until the policies
+of a whole run of one, greedy and judged by one evaluator, reach the bar in the median. What that run took is its time:
+compilation, and training of all ten seeds, which those in JAX train together. Each repetition begins with the smallest
+budget again, with seeds of its own, for the libraries in turn: the spread holds the luck of the seeds.
 """
 
 import dataclasses
@@ -81,7 +82,7 @@ class Options:
     races: tuple[str, ...] = tuple(RACES)
     seeds: int = 10
     repetitions: int = 3
-    """Fresh processes in which each library's run is timed."""
+    """Races, each with seeds of its own."""
     episodes: int = 100
     """Episodes that the judge plays with each policy."""
     cache: pathlib.Path | None = None
@@ -89,12 +90,12 @@ class Options:
     results: pathlib.Path = results.RESULTS
 
 
-def run(race: Race, library: str, python: str, steps: int, seeds: int) -> dict[str, Any]:
+def run(race: Race, library: str, python: str, steps: int, seeds: list[int]) -> dict[str, Any]:
     """Compile and train in a fresh process: policies and seconds; facts about this library."""
     worker = Worker(library, python, race.work)
     try:
         facts = worker.ask("describe")
-        return worker.ask("train_policy", steps=steps, seeds=list(range(seeds))) | {"facts": facts}
+        return worker.ask("train_policy", steps=steps, seeds=seeds) | {"facts": facts}
     finally:
         worker.close()
 
@@ -106,45 +107,45 @@ def score(race: Race, policies: list[Any], episodes: int) -> list[float]:
     return np.mean(play(policies, race.env, episodes, race.activation), axis=-1).tolist()
 
 
-def search(race: Race, library: str, python: str, options: Options) -> tuple[dict[str, list[Any]], dict[str, Any]]:
-    """Budgets up to the first that reaches the bar, with the returns `[budgets, seeds]`; facts about this library."""
-    tried: dict[str, list[Any]] = {"budgets": [], "returns": []}
-    facts: dict[str, Any] = {}
+def first_to_reach(race: Race, library: str, python: str, seeds: list[int], episodes: int) -> dict[str, Any]:
+    """The first budget whose policies reach the bar, else the last: its steps, returns and seconds; facts."""
+    found: dict[str, Any] = {}
     for steps in race.budgets:
-        reply = run(race, library, python, steps, options.seeds)
-        facts = reply["facts"]
-        returns = score(race, reply["policies"], options.episodes)
-        tried["budgets"].append(steps)
-        tried["returns"].append(returns)
+        reply = run(race, library, python, steps, seeds)
+        returns = score(race, reply["policies"], episodes)
+        reached = bool(np.median(returns) >= race.bar)
         say(f"{library}: {np.median(returns):.1f} after {steps:,} steps, {reply['seconds']:.1f} s")
-        if np.median(returns) >= race.bar:
+        seconds = reply["seconds"] if reached else None
+        found = {"steps": steps, "returns": returns, "seconds": seconds, "facts": reply["facts"]}
+        if reached:
             break
-    return tried, facts
+    return found
 
 
 def measure(name: str, options: Options) -> Result:
     """Run one race."""
     race, cache = RACES[name], options.cache or default_cache()
     pythons = {library: find_python(library, {}, cache) for library in race.libraries}
-    found = {library: search(race, library, python, options) for library, python in pythons.items()}
-    numbers = {library: tried for library, (tried, _) in found.items()}
-    reached = {library for library in numbers if np.median(numbers[library]["returns"][-1]) >= race.bar}
-    for library in race.libraries:
-        numbers[library]["seconds"] = [] if library in reached else [None]
+    found: dict[str, list[dict[str, Any]]] = {library: [] for library in race.libraries}
     for repetition in range(options.repetitions):
-        for library in filter(reached.__contains__, race.libraries):
-            steps = numbers[library]["budgets"][-1]
-            seconds = run(race, library, pythons[library], steps, options.seeds)["seconds"]
-            numbers[library]["seconds"].append(seconds)
-            say(f"{name} {repetition + 1}/{options.repetitions} {library}: {seconds:.1f} s")
+        say(f"{name} {repetition + 1}/{options.repetitions}")
+        seeds = [repetition * options.seeds + seed for seed in range(options.seeds)]
+        for library, python in pythons.items():
+            found[library].append(first_to_reach(race, library, python, seeds, options.episodes))
     named = dataclasses.replace(options, races=(name,))
     return Result(
         name=f"time_to_score_{name}",
         command=results.command_line("benchmarks.time_to_score", named, omit=("cache", "results")),
         configuration=configuration(name, options.seeds),
-        sides={name: Side(**found[lib][1], measurements=numbers[lib]) for name, lib in race.sides.items()},
+        sides={side: _side(found[library]) for side, library in race.sides.items()},
         **machine.provenance(),
     )
+
+
+def _side(found: list[dict[str, Any]]) -> Side:
+    """One library's repetitions."""
+    measured = {what: [one[what] for one in found] for what in ("steps", "returns", "seconds")}
+    return Side(**found[0]["facts"], measurements=measured)
 
 
 def configuration(name: str, seeds: int) -> dict[str, Any]:

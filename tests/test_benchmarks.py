@@ -528,7 +528,7 @@ def test_a_race_ends_at_the_first_budget_whose_median_reaches_the_bar(tmp_path, 
     speed = {"deep jaxrl": 100.0, "deep rejax": 50.0, "deep sbx": 0.0}  # of learning; the bar is -200
 
     def run(race, library, python, steps, seeds):
-        returns = [-300.0 + speed[library] * steps / 5000 + 10 * seed for seed in range(seeds)]
+        returns = [-300.0 + speed[library] * steps / 5000 + 10 * seed for seed in seeds]
         side = {"versions": {"jaxrl": "0.1.0"}, "variables": {}, "threads": {}}
         return {"policies": returns, "seconds": steps * (2.0 if library == "deep rejax" else 1.0), "facts": side}
 
@@ -538,15 +538,27 @@ def test_a_race_ends_at_the_first_budget_whose_median_reaches_the_bar(tmp_path, 
     time_to_score.main(["--races", "sac", "--seeds", "3", "--repetitions", "2", "--results", str(tmp_path)])
     sides = results.load("time_to_score_sac", tmp_path).sides
     budgets = time_to_score.RACES["sac"].budgets
-    # The median seed has 10 more than the first: 90 more are needed, 4,500 steps of the one, 9,000 of the other.
-    for side, least, factor in (("jaxrl", 4500, 1.0), ("rejax", 9000, 2.0)):
-        first = next(steps for steps in budgets if steps >= least)
-        assert sides[side].measurements["budgets"][-1] == first
-        assert sides[side].measurements["seconds"] == [factor * first] * 2
-    assert sides["sbx"].measurements["budgets"] == budgets
-    assert sides["sbx"].measurements["seconds"] == [None]
+    # The median seed of the first race has 10 more than seed 0: 90 more are needed, 4,500 steps of the one, 9,000 of
+    # the other. That of the second, whose seeds are 3, 4, 5, has 40 more: 3,000 and 6,000 steps.
+    for side, leasts, factor in (("jaxrl", (4500, 3000), 1.0), ("rejax", (9000, 6000), 2.0)):
+        first = [next(steps for steps in budgets if steps >= least) for least in leasts]
+        assert sides[side].measurements["steps"] == first
+        assert sides[side].measurements["seconds"] == [factor * steps for steps in first]
+        assert [len(returns) for returns in sides[side].measurements["returns"]] == [3, 3]
+    assert sides["sbx"].measurements["steps"] == [budgets[-1]] * 2
+    assert sides["sbx"].measurements["seconds"] == [None] * 2
     table = deep_tables.score_table(tmp_path)
     assert table.count("| not reached | – |") == 1 and "| 4.00× |" in table
+
+
+def test_a_race_that_is_reached_at_times_says_how_often(tmp_path, monkeypatch):
+    monkeypatch.setattr(time_to_score, "find_python", lambda *_: "python")
+    facts = {"versions": {"jaxrl": "0.1.0"}, "variables": {}, "threads": {}}
+    returns = {0: -500.0, 1: -100.0}  # the first seed never learns
+    monkeypatch.setattr(time_to_score, "run", lambda *args: {"policies": args[-1], "seconds": 1.5, "facts": facts})
+    monkeypatch.setattr(time_to_score, "score", lambda race, policies, episodes: [returns[x] for x in policies])
+    time_to_score.main(["--races", "sac", "--seeds", "1", "--repetitions", "2", "--results", str(tmp_path)])
+    assert deep_tables.score_table(tmp_path).count("| 1.5 [1.5, 1.5], in 1 of 2 |") == 3
 
 
 def test_seconds_to_the_bar_end_with_the_first_evaluation_whose_median_reaches_it():
@@ -640,12 +652,13 @@ def test_what_one_side_lacks_is_said():
     assert list(rows) == ["seconds"] and "only before: PPO: flops" in said and "only after: PPO: bytes" in said
 
 
-def test_budgets_and_sizes_are_no_repetitions():
-    numbers = {"budgets": [1, 2, 3], "returns": [[1.0], [2.0], [3.0]], "seconds": [1.0]}
+def test_sizes_and_episodes_are_no_repetitions():
+    numbers = {"PPO: sizes": [1, 2, 3], "PPO: seconds": [1.0, 2.0, 3.0], "exponents": [1.0]}
     rows, _ = compared({"returns": [1.0], "seconds": [1.0]}, {"returns": [2.0], "seconds": [1.0]}, "suites_brax")
     assert list(rows) == ["seconds"]  # of one training
-    rows, said = compared(numbers, numbers, "time_to_score_dqn")
-    assert list(rows) == ["seconds"] and "not compared, for it is no repetition: PPO: budgets; PPO: returns" in said
+    rows, said = compared(numbers, numbers, "complexity")
+    assert list(rows) == ["exponents"]
+    assert "not compared, for it is no repetition: PPO: PPO: sizes; PPO: PPO: seconds" in said
 
 
 def test_a_comparison_says_what_else_differs(tmp_path, capsys):
