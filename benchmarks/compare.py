@@ -12,9 +12,11 @@ from benchmarks.results import Result
 DRAWS = 4000
 FEWEST = 5
 """Repetitions below which nothing is said of a difference: two samples of three are apart by chance once in ten."""
+MOOD = 0.1
+"""Part by which a limit of the same machine may differ without a word."""
 UNREPEATED = {
     "complexity": (": sizes", ": seconds"),
-    "learning": ("evaluation_steps",),
+    "learning": ("evaluation_steps", "evaluation_seconds"),
     "suites": ("returns", "finished"),
 }
 """By the beginning of a result's name, the ends of those of its lists that have a number, or a list, for each size or
@@ -43,7 +45,7 @@ def interval(before: Any, after: Any, compared: Any = np.divide) -> tuple[float,
 
 def comparison(before: Result, after: Result) -> str:
     """A table of what both measured, and a line for each difference of their circumstances."""
-    header = ("side", "measurement", "before", "after", "ratio, or difference [95 %]", "is it noise?")
+    header = ("side", "measurement", "before", "after", "ratio, or difference [95 %]", "noise in a process?")
     first, second = (
         {(side, name): values for side in result.sides for name, values in result.sides[side].measurements.items()}
         for result in (before, after)
@@ -98,12 +100,24 @@ def _circumstances(before: Result, after: Result) -> list[str]:
         one, other = getattr(before, what), getattr(after, what)
         if one != other:
             said.append(f"another {what}: {one}; {other}: ratios say nothing of the code alone")
-    for side in before.sides.keys() & after.sides.keys():
+    for side in sorted(before.sides.keys() & after.sides.keys()):
+        mood = _mood(before.sides[side].measurements, after.sides[side].measurements)
+        said += [line for line in mood if line not in said]  # sides of one process have the same
         one, other = before.sides[side].versions, after.sides[side].versions
         changed = [f"{name} {one.get(name)} to {other.get(name)}" for name in one if one.get(name) != other.get(name)]
         if changed:
             said.append(f"{side}: {', '.join(changed)}")
     return said
+
+
+def _mood(before: dict[str, list[Any]], after: dict[str, list[Any]]) -> list[str]:
+    """Whether the machine's own limits, measured in the same processes, are others."""
+    limits = [name for name in before if name.startswith("peak ") and name in after]
+    ratios = {name: after[name][0] / before[name][0] for name in limits if before[name][0] and after[name][0]}
+    moved = [f"{name} {ratio:.2f}" for name, ratio in ratios.items() if abs(ratio - 1) > MOOD]
+    if not moved:
+        return []
+    return [f"the machine is another or in another mood, after next to before: {', '.join(moved)}"]
 
 
 def show(arguments: list[str]) -> None:

@@ -56,10 +56,11 @@ def counted(algorithm: Any) -> dict[str, float]:
     """Of one update, per environment step or other unit."""
     import jax
 
-    from jaxrl.engine.profiling.programs import compiled_updates, described
+    from jaxrl.engine.profiling.programs import compiled_updates, described, state_shapes
     from jaxrl.types import steps_per_update
 
-    program, seconds, programs = compiled_updates(algorithm, jax.random.split(jax.random.key(0)), longest=16)
+    init_key, run_key = jax.random.split(jax.random.key(0))
+    program, seconds, programs = compiled_updates(algorithm, state_shapes(algorithm, init_key), run_key, longest=16)
     found, units = described(program, seconds | {"first_run_seconds": 0.0}, programs), steps_per_update(algorithm)
     return {
         "flops": found.counts.flops / units,

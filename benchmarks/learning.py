@@ -16,6 +16,7 @@ import tyro
 
 from benchmarks import machine, results
 from benchmarks.results import Result, Side
+from benchmarks.timing import Clock
 
 EVALUATIONS = 20
 
@@ -159,14 +160,15 @@ def measure(name: str, env: str, options: Options) -> Result:
     seeds = settings["seeds"]
     algorithm, _, every = make_algorithm(name, jaxrl.envs.make(env), env, settings["steps"])
     keys = jax.random.split(jax.random.key(0), seeds)
-    wall, cpu = time.perf_counter(), time.process_time()
-    fitted = jaxrl.fit(algorithm, keys, every * EVALUATIONS, evaluate_every=every)
+    wall, cpu, clock = time.perf_counter(), time.process_time(), Clock()
+    fitted = jaxrl.fit(algorithm, keys, every * EVALUATIONS, evaluate_every=every, loggers=[clock])
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     returns = np.asarray(fitted.evaluations["return"], dtype=np.float64).reshape(-1, seeds)
     assert len(returns) == EVALUATIONS, f"fit evaluated {len(returns)} times"
     evaluated_steps = env_steps(algorithm, np.asarray(fitted.evaluations["update"]))
     measurements = {
         "evaluation_steps": evaluated_steps.tolist(),
+        "evaluation_seconds": clock.seconds,
         "evaluation_returns": results.finite_or_null(returns.T),
         "evaluation_finished": results.finite_or_null(np.asarray(fitted.evaluations["finished"]).T),
         "last_10_mean": results.finite_or_null(returns[-10:].mean(axis=0)),

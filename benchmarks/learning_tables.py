@@ -16,7 +16,9 @@ CPU_MINUTES = 30
 
 def learning_table(directory: pathlib.Path, cells: Mapping[tuple[str, str], Cell] = CELLS) -> str:
     """Learning: one row a cell, the measured ones from their results."""
-    found = {cell: results.load(result_name(*cell), directory) for cell in cells}
+    folders = [results.folder(platform, directory) for platform in results.PLATFORMS]
+    loaded = {cell: [results.load(result_name(*cell), folder) for folder in folders] for cell in cells}
+    found = {cell: next(filter(None, each), None) for cell, each in loaded.items()}
     what = ("algorithm", "environment", "steps", "seeds")
     header = (*what, "return", "bar", "seconds to it", "published", "CPU-minutes", "command")
     rows = [learning_row(*cell, cells[cell], result) for cell, result in found.items()]
@@ -25,8 +27,8 @@ def learning_table(directory: pathlib.Path, cells: Mapping[tuple[str, str], Cell
         "Return: median over seeds [quartiles] of the mean of a seed's last 10 of 20 evaluations, 16 greedy "
         "episodes each. Steps: of each seed, a replay's random ones included. Published: the best policy that gymnax "
         "gives with the environment, after a number of steps of its own, and by how much ours is below. Seconds to the "
-        "bar: of all seeds together, to the first evaluation whose median reaches it: compilation of the updates, and "
-        "a share of everything else, which is taken as even. CPU-minutes: of all threads, to the end"
+        "bar: of all seeds together, by the clock, compilation included, to the end of the first evaluation whose "
+        "median reaches it. Rows not measured on a CPU are an accelerator's. CPU-minutes: of all threads, to the end"
         + _longest(measured)
     )
     return with_notes(render(header, rows), *([note] if measured else []), *device_lines(measured))
@@ -44,8 +46,7 @@ def seconds_to_bar(result: Result, bar: float) -> str:
     reached = np.flatnonzero(medians >= bar)
     if not np.isfinite(bar) or not len(reached):
         return "–"
-    compilation, whole = numbers["compile_seconds"][0], numbers["wall_seconds"][0]
-    return f"{compilation + (whole - compilation) * (reached[0] + 1) / len(medians):.0f}"
+    return f"{numbers['evaluation_seconds'][reached[0]]:.0f}" if "evaluation_seconds" in numbers else "not measured"
 
 
 def _longest(measured: Sequence[Result]) -> str:

@@ -9,6 +9,7 @@ import dataclasses
 import pathlib
 from collections.abc import Sequence
 
+import jax
 import tyro
 
 from benchmarks import machine, results
@@ -67,6 +68,8 @@ def compare(name: str, options: Options) -> Result:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = tyro.cli(Options, args=arguments, prog="python -m benchmarks.lm_vs_peers")
+    if jax.default_backend() != "cpu":
+        raise SystemExit("lm_vs_peers: two cores of a CPU are compared here; set JAX_PLATFORMS=cpu")
     measure_each("tasks", options.tasks, TASKS, lambda name: measure(name, options), options.results)
 
 

@@ -12,7 +12,20 @@ from typing import Any
 
 from benchmarks.results import ROOT, Device
 
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "gymnax", "numpy", "jaxrl", "brax", "craftax", "jumanji", "xminigrid")
+PACKAGES = (
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "gymnax",
+    "numpy",
+    "scipy",
+    "jaxrl",
+    "brax",
+    "craftax",
+    "jumanji",
+    "xminigrid",
+)
 PREFIXES = ("JAX_", "XLA_", "TF_", "OMP_", "MKL_", "OPENBLAS_", "CUDA_", "NVIDIA_TF32")
 
 

@@ -10,6 +10,8 @@ import sys
 import tempfile
 from typing import Any
 
+import jax
+
 from benchmarks.results import ROOT
 from benchmarks.workers.configuration import Configuration
 
@@ -55,8 +57,8 @@ ALONE = {"jax-solvers": ["mdpax==0.2.2"]}
 
 
 def requirements(environment: str) -> list[str]:
-    """Pinned requirements of an environment, with the JAX of this process: both sides share a compiler."""
-    jax = f"jax=={importlib.metadata.version('jax')}"
+    """Pinned requirements of an environment, with the JAX of this process: both sides share compiler and device."""
+    jax = f"jax{_extra()}=={importlib.metadata.version('jax')}"
     return {
         # rejax declares gymnax>=0.0.9 but unpacks five values from `step`, which gymnax 1.0 made six.
         "rejax": ["rejax==0.1.3", "gymnax==0.0.9", jax],
@@ -65,6 +67,12 @@ def requirements(environment: str) -> list[str]:
         "jax-solvers": ["jaxdp==0.4.0", *MDPAX_NEEDS, jax],
         "stable-baselines3": ["torch==2.13.0", "stable-baselines3==2.9.2", "sbx-rl==0.28.0", jax],
     }[environment]
+
+
+def _extra() -> str:
+    """The extra of JAX that runs this process's accelerator."""
+    installed = {each.name for each in importlib.metadata.distributions()}
+    return next((f"[{cuda}]" for cuda in ("cuda13", "cuda12") if f"jax-{cuda}-plugin" in installed), "")
 
 
 def default_cache() -> pathlib.Path:
@@ -122,7 +130,8 @@ class Worker:
     def __init__(self, name: str, python: str, configuration: Configuration | str) -> None:
         self.name = name
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the process
-        environment = os.environ | VARIABLES
+        platform = {"gpu": "cuda"}.get(jax.default_backend(), jax.default_backend())
+        environment = os.environ | VARIABLES | {"JAX_PLATFORMS": platform}  # a peer that has no such device says so
         plain = isinstance(configuration, str)
         argument = configuration if plain else json.dumps(dataclasses.asdict(configuration))
         if LIBRARIES[name].environment is not None:

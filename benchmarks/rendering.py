@@ -141,10 +141,13 @@ def solvers_table(result: Result | None) -> str:
         elif what.endswith(": seconds"):
             solver = what.removesuffix(": seconds")
             error = f"{numbers[f'{work}: {solver}: error'][0]:.0e}"
-            rows.append([work, solver, spread([1e3 * x for x in values], ".1f"), error, f"`{result.command}`"])
+            layout = "" if solver.startswith("jaxrl") else ", dense"
+            rows.append([work, solver + layout, spread([1e3 * x for x in values], ".1f"), error, f"`{result.command}`"])
     huge = {name.rpartition(": ")[2]: value[0] for name, value in numbers.items() if "functional" in name}
     note = "Median [quartiles]. Sweeps are in float32, solves in float64, asked for values within 1e-4; error: the "
-    note += "largest true one. The gathers alone also write what they read, which a sweep does not."
+    note += "largest true one. Dense, fan-out: the arrays that a solver is given, of every successor or of those that "
+    note += "there are. The peers' versions are in `benchmarks/peers.py`. The gathers alone also write what they read, "
+    note += "which a sweep does not."
     ours, gather = (numbers.get(f"sweep, fan-out: {name}") for name in ("jaxrl", "gather alone"))
     if ours and gather:
         note += f" A fan-out sweep reads at {quartiles(gather)[1] / quartiles(ours)[1]:.0%} of their rate."
@@ -192,7 +195,6 @@ def runs_table(result: Result | None) -> str:
         )
     note = (
         "Q-learning on FrozenLake. α = 1/2 makes every product exact; elsewhere LLVM contracts q + α error to one "
-        "rounding in one of the two programs; from the first tie that falls otherwise on such runs part. Where that "
-        "instruction is kept from LLVM (XLA_FLAGS=--xla_cpu_max_isa=AVX) every bit is equal."
+        "rounding in one of the two programs; from the first tie that falls otherwise on such runs part."
     )
     return with_notes(render(header, rows), note, *device_lines([result]))

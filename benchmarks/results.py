@@ -15,6 +15,7 @@ import numpy as np
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+PLATFORMS = ("cpu", "gpu", "tpu")
 SCHEMA = 1
 INNER_LIST = re.compile(r"\[\n\s*([^\[\]{}]*?)\n\s*\]")
 

@@ -1,5 +1,6 @@
 """The whole suite by one command: `--quick` in minutes, `--full` in hours; each is one JSON beside its parts."""
 
+import dataclasses
 import importlib
 import pathlib
 import time
@@ -21,9 +22,12 @@ def cells_result(kind: str, names: tuple[str, ...], directory: pathlib.Path) -> 
     sides: dict[str, Side] = {}
 
     def measure(name: str) -> None:
+        began = time.perf_counter()
         found = throughput.measure(name, options)
         results.save(found, directory)
-        sides[name] = found.sides["jaxrl"]
+        side = found.sides["jaxrl"]
+        seconds = {"seconds of the cell": [time.perf_counter() - began]}
+        sides[name] = dataclasses.replace(side, measurements=side.measurements | seconds)
 
     failed = [name for name in names if not _succeeds(name, lambda name=name: measure(name))]
     if not sides:
@@ -39,11 +43,12 @@ def cells_result(kind: str, names: tuple[str, ...], directory: pathlib.Path) -> 
 
 
 def run(kind: str, others: Iterable[str]) -> None:
-    """Run it; results go to `runs/benchmarks-TIME/`, those of the other benchmarks where they always do.
+    """Run it; all results go to `runs/benchmarks-TIME/`, where `python -m benchmarks.tables --results` finds them.
 
     Args:
       kind: `quick` or `full`.
-      others: the other benchmarks, which `full` runs behind the cells.
+      others: the other benchmarks, which `full` runs behind the cells; on an accelerator without `lm_vs_peers`, which
+        compares CPUs, and with the cells of `learning` that need one.
     """
     import jax
 
@@ -52,12 +57,16 @@ def run(kind: str, others: Iterable[str]) -> None:
     directory = pathlib.Path("runs") / f"benchmarks-{time.strftime('%Y%m%d-%H%M%S')}"
     result, failed = cells_result(kind, QUICK if kind == "quick" else fitting, directory)
     say(f"wrote {results.save(result, directory)}")
-    if kind == "full":
-        failed += [
-            name
-            for name in others
-            if not _succeeds(name, lambda name=name: importlib.import_module(f"benchmarks.{name}").main([]))
-        ]
+    asked = [(name, []) for name in others if on_cpu or name != "lm_vs_peers"] if kind == "full" else []
+    if asked and not on_cpu:
+        asked.append(("learning", ["--full"]))
+
+    def run_other(name: str, flags: list[str]) -> None:
+        importlib.import_module(f"benchmarks.{name}").main([*flags, "--results", str(directory)])
+
+    failed += [
+        name for name, flags in asked if not _succeeds(name, lambda name=name, flags=flags: run_other(name, flags))
+    ]
     if failed:
         raise SystemExit(f"failed: {', '.join(failed)}")
 

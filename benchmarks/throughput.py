@@ -12,7 +12,7 @@ from typing import Any
 
 import tyro
 
-from benchmarks import machine, results
+from benchmarks import learning, machine, results
 from benchmarks.results import Result, Side
 from benchmarks.turns import measure_each, say
 
@@ -141,7 +141,8 @@ def measure(name: str, options: Options) -> Result:
     import jaxrl
 
     cell = CELLS[name]
-    profile = jaxrl.profile(cell.build(), num_seeds=cell.num_seeds, repetitions=options.repetitions)
+    algorithm = cell.build()
+    profile = jaxrl.profile(algorithm, num_seeds=cell.num_seeds, repetitions=options.repetitions)
     low, median, high = profile.per_second
     say(f"{name}: {median:,.0f} {profile.unit}/s [{low:,.0f}, {high:,.0f}]")
     jax.clear_caches()
@@ -149,10 +150,17 @@ def measure(name: str, options: Options) -> Result:
     return Result(
         name=f"throughput_{name}",
         command=results.command_line("benchmarks.throughput", command, omit=("results", "seconds")),
-        configuration={"unit": profile.unit, "seeds": cell.num_seeds, "what": cell.what},
+        configuration=configuration(name, algorithm) | {"unit": profile.unit},
         sides={"jaxrl": Side(machine.versions(), machine.variables(), {}, measurements(profile))},
         **machine.provenance(),
     )
+
+
+def configuration(name: str, algorithm: Any) -> dict[str, Any]:
+    """What a cell's result says of its work: words, and every number of the algorithm that is a field of its own."""
+    fields = {field.name: getattr(algorithm, field.name) for field in dataclasses.fields(algorithm)}
+    plain = {name: learning.plain(name, x) for name, x in fields.items() if isinstance(x, bool | int | float | str)}
+    return {"what": CELLS[name].what, "seeds": CELLS[name].num_seeds, "fields": plain}
 
 
 def measurements(profile: Any) -> dict[str, list[Any]]:
@@ -169,8 +177,8 @@ def measurements(profile: Any) -> dict[str, list[Any]]:
         "temporary_bytes": [compilation.temporary_bytes],
         "compilations": [profile.compilations],
     }
-    if profile.tokens is not None:
-        numbers["tokens_per_second"] = [profile.tokens / seconds for seconds in profile.seconds]
+    if profile.tokens:
+        numbers["tokens_per_second"] = list(profile.tokens_per_second)
     if profile.thread_seconds:
         numbers["threads"] = list(profile.thread_seconds)
     for name, stage in profile.stages.items():

@@ -10,8 +10,6 @@ from benchmarks.results import Result
 from benchmarks.throughput import CELLS
 from jaxrl.engine.profiling.measure import cost_of
 
-PLATFORMS = ("cpu", "gpu", "tpu")
-
 
 def throughput_table(directory: pathlib.Path) -> str:
     """Every cell on every platform where it was measured."""
@@ -26,7 +24,7 @@ def throughput_table(directory: pathlib.Path) -> str:
         "command",
     )
     rows, measured = [], []
-    for platform in PLATFORMS:
+    for platform in results.PLATFORMS:
         for name, cell in CELLS.items():
             result = results.load(f"throughput_{name}", results.folder(platform, directory))
             if result is not None:

@@ -39,6 +39,7 @@ from benchmarks import (
     throughput,
     throughput_tables,
     time_to_score,
+    timing,
 )
 from benchmarks.results import Device, Result, Side
 from benchmarks.tabular_rows import rows
@@ -563,15 +564,36 @@ def test_a_race_that_is_reached_at_times_says_how_often(tmp_path, monkeypatch):
 
 def test_seconds_to_the_bar_end_with_the_first_evaluation_whose_median_reaches_it():
     evaluations = [[1.0, 5.0, 9.0, 9.0], [1.0, 2.0, 9.0, 9.0], [1.0, 8.0, 2.0, 9.0]]  # medians 1, 5, 9, 9
-    numbers = {"evaluation_returns": evaluations, "compile_seconds": [10.0], "wall_seconds": [50.0]}
-    result = make_result(**numbers)
-    assert learning_tables.seconds_to_bar(result, 5.0) == "30"  # two quarters of what follows compilation
-    assert learning_tables.seconds_to_bar(result, 9.0) == "40"
+    result = make_result(evaluation_returns=evaluations, evaluation_seconds=[25.0, 30.0, 41.0, 50.0])
+    assert learning_tables.seconds_to_bar(result, 5.0) == "30"
+    assert learning_tables.seconds_to_bar(result, 9.0) == "41"
     assert learning_tables.seconds_to_bar(result, 9.5) == "–"
+
+
+def test_evaluations_are_clocked():
+    clock = timing.Clock(iter([100.0, 107.0, 112.5]).__next__)
+    clock.begin(0, 2)
+    for record in ({"loss": 1.0}, {"evaluation_return": 3.0}, {"evaluation_return": 4.0}):
+        clock.log({"update": 1, "env_steps": 8, "seconds": 1.0, "steps_per_second": 8.0} | record)
+    assert clock.seconds == [7.0, 12.5]
 
 
 MEASURED = ("learning_", "deep_vs_peers_", "time_to_score_")
 """Results that name the work they are of."""
+LARGE = ("dense", "dense-8192", "fanout", "grpo-0.5b")
+"""Cells of throughput that take long to build."""
+
+
+def other_work(result):
+    """Whether a result of throughput is not of today's cell, by all that it says of it."""
+    name = result.name.removeprefix("throughput_")
+    cell = throughput.CELLS.get(name)
+    if cell is None:
+        return True
+    today = {"what": cell.what, "seeds": cell.num_seeds}
+    if "fields" in result.configuration and name not in LARGE:
+        today = throughput.configuration(name, cell.build())
+    return today != {key: result.configuration[key] for key in today}
 
 
 def stale():
@@ -584,7 +606,9 @@ def stale():
             expected[learning.result_name(*cell)] = learning.configuration(*cell, options)
     paths = [path for path in results.RESULTS.rglob("*.json") if path.stem.startswith(MEASURED)]
     found = {path: results.load(path.stem, path.parent) for path in paths}
-    return sorted(path.name for path, result in found.items() if result.configuration != expected.get(path.stem))
+    old = [path.name for path, result in found.items() if result.configuration != expected.get(path.stem)]
+    timed = [results.load(path.stem, path.parent) for path in results.RESULTS.rglob("throughput_*.json")]
+    return sorted([*old, *(result.name for result in timed if other_work(result))])
 
 
 def test_committed_results_are_of_the_cells_and_tasks_that_there_are():
@@ -607,6 +631,24 @@ def test_noise_and_a_difference_are_told_apart():
     assert "fewer than 5 repetitions" in few  # all above all others: of four and four by chance once in 35
     counted = compare.comparison(timed_result([1.0]), timed_result([2.0]))
     assert "| 2.000 | one value each" in counted
+
+
+def test_a_work_that_has_changed_is_another(monkeypatch):
+    numbers = {"num_envs": 64, "num_steps": 128}
+    monkeypatch.setitem(throughput.CELLS, "ppo-64", throughput.Cell("words", lambda: types.SimpleNamespace()))
+    monkeypatch.setattr(throughput, "configuration", lambda *_: {"what": "words", "seeds": 1, "fields": numbers})
+    result = dataclasses.replace(make_result("throughput_ppo-64"), configuration=throughput.configuration())
+    assert not other_work(result)
+    for changed in ({"fields": numbers | {"num_steps": 32}}, {"what": "other words"}, {"seeds": 2}):
+        assert other_work(dataclasses.replace(result, configuration=result.configuration | changed))
+    assert other_work(dataclasses.replace(result, name="throughput_gone"))
+
+
+def test_a_machine_in_another_mood_is_said():
+    limits = {"seconds": [1.0], "peak copy_bytes": [10.0], "peak turn_seconds": [0.0], "peak product_flops": [100.0]}
+    _, said = compared(limits, limits | {"peak product_flops": [64.0], "peak copy_bytes": [9.5]})
+    assert "in another mood, after next to before: peak product_flops 0.64" in said
+    assert "mood" not in compared(limits, limits)[1]
 
 
 def test_the_interval_holds_what_is_true_nineteen_times_of_twenty():
@@ -684,7 +726,8 @@ def test_one_benchmark_that_fails_does_not_end_the_suite(tmp_path, monkeypatch, 
 
     def main_of(name):
         def main(arguments):
-            ran.append(name)
+            assert arguments[-2] == "--results" and arguments[-1].startswith("runs/benchmarks-")
+            ran.append(" ".join([name, *arguments[:-2]]))
             if name == "replay":
                 raise ValueError("no room")
             if name == "lm_vs_peers":
@@ -702,10 +745,15 @@ def test_one_benchmark_that_fails_does_not_end_the_suite(tmp_path, monkeypatch, 
     monkeypatch.setattr(suite.throughput, "measure", measure)
     monkeypatch.setattr(suite.importlib, "import_module", lambda name: main_of(name.rpartition(".")[2]))
     with pytest.raises(SystemExit, match="failed: sac, replay, lm_vs_peers"):
-        suite.run("full", ["replay", "lm_vs_peers", "tables"])
+        suite.run("full", ["replay", "lm_vs_peers", "learning"])
     (path,) = (tmp_path / "runs").rglob("suite_full.json")
     assert "dqn" in results.from_json(path.read_text()).sides
-    assert ran == ["replay", "lm_vs_peers", "tables"] and "no room" in capsys.readouterr().out
+    assert ran == ["replay", "lm_vs_peers", "learning"] and "no room" in capsys.readouterr().out
+    ran.clear()
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    with pytest.raises(SystemExit, match="failed: sac"):
+        suite.run("full", ["learning", "lm_vs_peers"])
+    assert ran == ["learning", "learning --full"]
 
 
 @pytest.mark.parametrize("arguments", [["--compare"], ["--compare", "no.json", "such.json"], ["--quick", "--fast"]])
@@ -724,10 +772,21 @@ def test_the_quick_suite_is_one_result_that_compare_reads(tmp_path, monkeypatch,
     (path,) = (tmp_path / "runs").rglob("suite_quick.json")
     result = results.from_json(path.read_text())
     assert list(result.sides) == ["fanout"] and result.sides["fanout"].measurements["compilations"] == [0.0]
+    assert result.sides["fanout"].measurements["seconds of the cell"][0] > 0
     listing.main(["--compare", str(path), str(path)])
     assert "equal" in capsys.readouterr().out
     (cell,) = (tmp_path / "runs").rglob("throughput_fanout.json")
     assert "sweeps" in throughput_tables.throughput_table(cell.parent)
+
+
+@pytest.mark.parametrize("name", sorted({*suite.QUICK} - {*LARGE}))
+def test_cells_of_the_quick_suite_make_updates(name):
+    algorithm = throughput.CELLS[name].build()
+    work = throughput.configuration(name, algorithm)
+    assert work == json.loads(json.dumps(work, allow_nan=False)) and len(work["fields"]) > 3
+    init_key, key = jax.random.split(jax.random.key(0))
+    state = jax.eval_shape(algorithm.init, init_key)
+    assert jax.tree.leaves(jax.eval_shape(algorithm.update, state, key))
 
 
 def test_what_stages_and_their_parts_leave_open():
@@ -737,6 +796,32 @@ def test_what_stages_and_their_parts_leave_open():
     for threads, said in (([4.0] * 5, "threads 40.0%; 10.0%"), ([4.0] * 4, "50.0%"), ([-4.0] * 9, "50.0%")):
         assert throughput_tables.open_shares({"stage learn": [5.0], "threads": threads}, 10.0) == said
     assert throughput_tables.open_shares({}, 10.0) == "–"
+
+
+def test_a_cell_that_only_an_accelerator_learned_stands_in_the_table(tmp_path):
+    (cell,) = list(learning.FULL)[:1]
+    made = make_result(learning.result_name(*cell))
+    numbers = {"last_10_mean": [1.0], "evaluation_returns": [[1.0]], "compile_seconds": [1.0], "wall_seconds": [2.0]}
+    side = {"jaxrl": Side({"jax": "0.10.2"}, {}, {}, numbers | {"cpu_seconds": [60.0]})}
+    configuration = {"steps": 7, "algorithm": cell[0], "env": cell[1]}
+    other = dataclasses.replace(made, device=dataclasses.replace(DEVICE, platform="gpu"), sides=side)
+    results.save(dataclasses.replace(other, configuration=configuration), tmp_path)
+    rows = learning_tables.learning_table(tmp_path, learning.FULL).splitlines()
+    assert "| 7 |" in rows[2] and "not measured" not in rows[2]
+
+
+def test_a_peer_gets_the_device_of_this_process(monkeypatch):
+    started = []
+    monkeypatch.setattr(peers.subprocess, "Popen", lambda *_, env, **__: started.append(env))
+    monkeypatch.setattr(peers.jax, "default_backend", lambda: "gpu")
+    peers.Worker("rejax", "python", "sac").errors.close()
+    assert started[0]["JAX_PLATFORMS"] == "cuda"  # "gpu" asks for those of all makers
+    plain = peers.requirements("rejax")[-1]
+    plugin = [types.SimpleNamespace(name="jax-cuda13-plugin")]
+    monkeypatch.setattr(peers.importlib.metadata, "distributions", lambda: plugin)
+    assert peers.requirements("rejax")[-1] == plain.replace("jax", "jax[cuda13]")
+    with pytest.raises(SystemExit, match="JAX_PLATFORMS=cpu"):
+        lm_vs_peers.main([])
 
 
 def test_every_cell_of_throughput_has_words_of_its_own():

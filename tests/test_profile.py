@@ -20,13 +20,13 @@ import jaxrl
 from benchmarks import machine, throughput
 from jaxrl import lm, networks
 from jaxrl.cli import main
-from jaxrl.engine.profiling import counts, hlo, measure, memory, pictures, programs, report, stages, timing
+from jaxrl.engine.profiling import counts, hlo, measure, memory, peaks, pictures, programs, report, stages, timing
 from jaxrl.engine.profiling import sweep as sweeping
 from jaxrl.engine.profiling.counts import Counts
 from jaxrl.engine.profiling.measure import StageProfile
 from jaxrl.engine.profiling.peaks import Peaks, measure_peaks
 from jaxrl.engine.profiling.sweep import knee_of, sizes_of
-from jaxrl.types import Stage
+from jaxrl.types import Stage, Transition
 
 QUICK = {"repetitions": 2, "region": 0.01}
 
@@ -116,16 +116,16 @@ ENTRY %main (x: bf16[8,16], y: bf16[16,4], z: f32[4,2]) -> f32[8,2] {
 """
     found = counts.count(hlo.parse(text))
     assert found.low_product_flops == 2 * 8 * 16 * 4 and found.product_flops == found.low_product_flops + 2 * 8 * 4 * 2
-    peaks = Peaks(product_flops=10.0, low_product_flops=40.0, **dict.fromkeys(OTHER_PEAKS, 1.0))
-    assert report.limits(found, peaks)["FLOPs"] == pytest.approx(1024 / 40 + 128 / 10)
+    limits = Peaks(product_flops=10.0, low_product_flops=40.0, **dict.fromkeys(OTHER_PEAKS, 1.0))
+    assert report.limits(found, limits)["FLOPs"] == pytest.approx(1024 / 40 + 128 / 10)
 
 
 OTHER_PEAKS = ("copy_bytes", "product_bytes", "launch_seconds", "turn_seconds", "kernel_seconds")
 
 
 def test_what_limits_a_program():
-    peaks = Peaks(product_flops=1e9, low_product_flops=2e9, **dict.fromkeys(OTHER_PEAKS, 1e-6) | {"copy_bytes": 1e6})
-    found = report.limits(Counts(flops=2e9, bytes=5e6, kernels=3.0, turns=4.0), peaks)
+    limits = Peaks(product_flops=1e9, low_product_flops=2e9, **dict.fromkeys(OTHER_PEAKS, 1e-6) | {"copy_bytes": 1e6})
+    found = report.limits(Counts(flops=2e9, bytes=5e6, kernels=3.0, turns=4.0), limits)
     assert found == pytest.approx({"FLOPs": 2.0, "bytes": 5.0, "launches": 7e-6})
 
 
@@ -139,14 +139,14 @@ def test_limits_of_this_device_are_near_those_that_numpy_finds():
             times.append(time.perf_counter())
         return min(np.diff(times))
 
-    peaks, copied, multiplied = [], 0.0, 0.0
+    found, copied, multiplied = [], 0.0, 0.0
     for _ in range(3):  # in turn, the best of each: another process may have the cores for a while
-        peaks.append(measure_peaks.__wrapped__())
+        found.append(measure_peaks.__wrapped__())
         copied = max(copied, 2 * x.nbytes / fastest(lambda: np.add(x, 1.0, out=x)))  # by one core, where JAX has all
         multiplied = max(multiplied, 2 * 2048**3 / fastest(lambda: matrix @ matrix))
-    assert 0.4 * copied < max(peak.copy_bytes for peak in peaks) < 4 * machine.cores() * copied
-    assert 0.25 * multiplied < max(peak.product_flops for peak in peaks) < 4 * multiplied
-    assert all(peak.launch_seconds > 0 and min(peak.turn_seconds, peak.kernel_seconds) >= 0 for peak in peaks)
+    assert 0.4 * copied < max(peak.copy_bytes for peak in found) < 4 * machine.cores() * copied
+    assert 0.25 * multiplied < max(peak.product_flops for peak in found) < 4 * multiplied
+    assert all(peak.launch_seconds > 0 and min(peak.turn_seconds, peak.kernel_seconds) >= 0 for peak in found)
 
 
 def test_memory_of_a_container_is_what_its_group_leaves(tmp_path):
@@ -189,15 +189,31 @@ def test_what_a_stage_carries_is_no_part_of_its_time():
 
 
 def test_an_update_and_its_stages_are_timed_in_turn():
-    whole = timing.Whole(None, jax.random.key(0), None, None, None, 0.0, {}, 1, unsplit="of one thread")
+    whole = timing.Whole(Counter(), jax.random.key(0), None, None, None, 0.0, {}, 1, unsplit="of one thread")
+    whole.metrics = {}
     whole.run = lambda turns, unsplit=False: turns * (7.0 if unsplit else 10.0)
     learn = timing.TimedStage(lambda turns: 4.0 * turns, Counts(), None, lambda turns: 2.0 * turns)
     sample = timing.TimedStage(lambda turns: 1.5 * turns, Counts(), "learn")
     of_update, of_stages = {("", False): [10.0] * 2}, {("sample", False): [1.5] * 2}
     expected = {("", True): [7.0] * 2, ("learn", False): [4.0] * 2, ("learn", True): [2.0] * 2}
-    assert timing.in_turn(whole, {"learn": learn, "sample": sample}, 2, 0.1) == of_update | expected | of_stages
+    assert timing.in_turn(whole, {"learn": learn, "sample": sample}, 2, 0.1)[0] == of_update | expected | of_stages
     whole.unsplit = None
-    assert timing.in_turn(whole, {"sample": sample}, 2, 0.1) == of_update | of_stages
+    assert timing.in_turn(whole, {"sample": sample}, 2, 0.1) == (of_update | of_stages, [])
+
+
+def test_tokens_are_those_of_each_repetition():
+    whole = timing.Whole(grpo(), jax.random.split(jax.random.key(0), 2), None, None, None, 0.0, {}, 1)
+    lengths = []
+
+    def run(turns):  # of two seeds; each call draws a token more, and what is behind its turns does not count
+        lengths.append(float(len(lengths)))
+        whole.turns, whole.metrics = turns, {"length": np.full((2, turns + 3), 1e9)}
+        whole.metrics["length"][:, :turns] = lengths[-1]
+        return turns * 1.0
+
+    whole.run = run
+    seconds, tokens = timing.in_turn(whole, {}, 3, 0.1)
+    assert tokens == [2 * 8 * length for length in lengths[-3:]] and len(seconds["", False]) == 3
 
 
 def test_threads_are_what_of_the_rest_they_explain():
@@ -287,9 +303,76 @@ def test_stages_of_an_accelerator_are_those_of_a_cpu(short, often, monkeypatch):
         assert stage.counts.product_flops == pytest.approx(on_cpu[name].counts.product_flops)
 
 
-def test_a_text_that_nobody_can_read_gives_no_counts_but_no_error():
-    found = programs.counted("HloModule from_another_time", counts.of_a_turn)
+ROOTLESS = """HloModule rootless
+
+%fused (x: f32[4]) -> f32[4] {
+  %x = f32[4]{0} parameter(0)
+  %y = f32[4]{0} add(%x, %x)
+}
+
+ENTRY %main (x: f32[4]) -> f32[4] {
+  %x = f32[4]{0} parameter(0)
+  ROOT %y = f32[4]{0} fusion(%x), kind=kLoop, calls=%fused
+}
+"""
+
+
+@pytest.mark.parametrize("text", ["HloModule from_another_time", ROOTLESS])
+def test_a_text_that_nobody_can_read_gives_no_counts_but_no_error(text):
+    found = programs.counted(text, counts.of_a_turn)
     assert all(math.isnan(value) for value in vars(found).values())
+
+
+def test_what_nobody_could_count_is_no_limit(monkeypatch):
+    profile, unknown = jaxrl.profile(Counter(), **QUICK), Counts(*[math.nan] * 8)
+    monkeypatch.setattr(peaks, "counted", lambda *_: unknown)
+    for measured in ("_product", "_copied", "_multiplied"):
+        monkeypatch.setattr(peaks, measured, lambda _: 1e9)
+    found = measure_peaks.__wrapped__()
+    assert math.isnan(found.kernel_seconds) and math.isnan(found.turn_seconds) and found.launch_seconds > 0
+    compilation = dataclasses.replace(profile.compilation, counts=unknown, counted_once=unknown)
+    said = report.page(dataclasses.replace(profile, compilation=compilation, peaks=found))
+    assert "loops whose length" not in said and "differ by more" not in said
+
+
+@pytest.mark.parametrize("sugar", [True, False])
+def test_what_others_go_on_beside_counts_once(sugar):
+    # As an accelerator compiles it: 4,000 bytes read and written, and a product that goes on meanwhile.
+    text = """HloModule waiting
+
+%product (x: f32[8,16], y: f32[16,4]) -> f32[8,4] {
+  %x = f32[8,16]{1,0} parameter(0)
+  %y = f32[16,4]{1,0} parameter(1)
+  ROOT %dot = f32[8,4]{1,0} dot(%x, %y), lhs_contracting_dims={1}, rhs_contracting_dims={0}
+}
+
+ENTRY %main (x: f32[8,16], y: f32[16,4], z: f32[1000]) -> (f32[8,4], f32[1000]) {
+  %x = f32[8,16]{1,0} parameter(0)
+  %y = f32[16,4]{1,0} parameter(1)
+  %z = f32[1000]{0} parameter(2)
+  %begun = (f32[1000]{0}, f32[1000]{0}, u32[]) copy-start(%z)
+  %asked = ((f32[8,16]{1,0}, f32[16,4]{1,0}), f32[8,4]{1,0}, u32[]) async-start(%x, %y), calls=%product
+  %copy = f32[1000]{0} copy-done(%begun)
+  %dot = f32[8,4]{1,0} async-done(%asked)
+  ROOT %both = (f32[8,4]{1,0}, f32[1000]{0}) tuple(%dot, %copy)
+}
+"""
+    if sugar:  # XLA names what it wraps, if that is one instruction
+        contracted = "lhs_contracting_dims={1}, rhs_contracting_dims={0}"
+        text = text.replace("async-start(%x, %y), calls=%product", f"dot-start(%x, %y), {contracted}")
+        text = text.replace("async-done", "dot-done")
+    found = counts.count(hlo.parse(text))
+    assert found.bytes == 2 * 4000 + 4 * (8 * 16 + 16 * 4 + 8 * 4)
+    assert found.kernels == 2 and found.product_flops == 2 * 8 * 16 * 4
+
+
+def test_counts_that_xla_does_not_share_are_said():
+    profile = jaxrl.profile(jaxrl.PPO(*CARTPOLE, num_envs=64, num_steps=16), **QUICK)
+    once = profile.compilation.counted_once
+    assert "differ by more" not in report.page(profile)
+    compilation = dataclasses.replace(profile.compilation, xla_flops=2 * once.flops)
+    said = report.page(dataclasses.replace(profile, compilation=compilation))
+    assert "these differ by more than 10%: FLOP)" in said
 
 
 def language(**fields):
@@ -481,6 +564,35 @@ class Counter:
         return state + 1, {"state": state}
 
 
+@flax.struct.dataclass
+class Uncounted(Counter):
+    """A learner of halves that does not say how many environment steps an update has."""
+
+    def rollout(self, state, key):
+        rows = jnp.zeros((3, 2))
+        return state, Transition(rows, rows, rows, rows, rows, rows, rows)
+
+    def learn(self, state, batch, key):
+        return state + batch.reward.sum(), {"state": state}
+
+
+def test_an_update_is_one_rollout_where_nobody_says_otherwise():
+    profile = jaxrl.profile(Uncounted(), **QUICK)
+    assert list(profile.stages) == ["rollout", "learn"] and profile.units == 1
+
+
+@flax.struct.dataclass
+class Miscounted(Uncounted):
+    """Its update has no whole number of rollouts."""
+
+    steps_per_update: int = flax.struct.field(pytree_node=False, default=20)
+
+
+def test_an_update_of_parts_of_a_rollout_is_refused():
+    with pytest.raises(ValueError, match="steps_per_update=20 must be a multiple of the 6 transitions"):
+        jaxrl.profile(Miscounted(), **QUICK)
+
+
 def test_an_algorithm_without_parts_has_its_whole():
     profile = jaxrl.profile(Counter(), **QUICK)
     assert profile.unit == "updates" and profile.units == 1 and not profile.stages
@@ -531,6 +643,47 @@ def test_what_the_persistent_cache_holds_is_compiled_all_the_same(tmp_path):
         compilation_cache.reset_cache()
 
 
+def test_a_second_profile_compiles_as_the_first_did():
+    first, second = (jaxrl.profile(LEARNERS["dqn"](), **QUICK) for _ in range(2))
+    assert second.compilation.compile_seconds > 0.2 * first.compilation.compile_seconds
+    assert second.compilation.trace_seconds > 0.1 * first.compilation.trace_seconds
+    assert second.init_seconds > 0.1 * first.init_seconds
+
+
+def test_what_is_there_already_is_counted_once(monkeypatch):
+    mdp = jaxrl.envs.textbook.garnet(2000, 4, 3)
+    solver = jaxrl.ValueIteration(mdp)
+    init_key, run_key = jax.random.split(jax.random.key(0))
+    shapes = programs.state_shapes(solver, init_key)
+    program, *_ = programs.compiled_updates(solver, shapes, run_key, 16)
+    assert memory.bytes_of(shapes) == memory.bytes_of(solver.init(init_key))
+    monkeypatch.setattr(memory, "free_bytes", lambda: 0)
+    assert memory.available(program, shapes, None) == pytest.approx(memory.bytes_of(solver), rel=0.01)
+    assert memory.available(program, shapes, 10) == 10
+
+
+@flax.struct.dataclass
+class Beginner(Counter):
+    """A learner with 64 MiB of which only its first state is made."""
+
+    params: jax.Array
+
+    def init(self, key):
+        return self.params.sum()
+
+
+def test_what_only_the_first_state_is_made_of_is_no_memory_of_updates(monkeypatch):
+    beginner = Beginner(jnp.zeros(2**24))
+    init_key, run_key = jax.random.split(jax.random.key(0))
+    shapes = programs.state_shapes(beginner, init_key)
+    program, *_ = programs.compiled_updates(beginner, shapes, run_key, 16)
+    monkeypatch.setattr(memory, "free_bytes", lambda: 1000)
+    assert memory.available(program, shapes, None) < 1100  # the rest of what it is given: a key and two numbers
+    monkeypatch.setattr(memory, "free_bytes", lambda: 1)
+    with pytest.raises(MemoryError, match=r"needs .* GiB and .* GiB are free for it"):
+        memory.check_memory(program, shapes, None)
+
+
 def test_stages_are_left_out_where_they_do_not_fit(monkeypatch):
     asked = []
     monkeypatch.setattr(measure, "fits", lambda needed, limit: asked.append((needed, limit)))
@@ -550,8 +703,11 @@ def test_seeds_are_one_program():
 
 
 def test_more_memory_than_there_is_is_refused_beforehand():
-    with pytest.raises(MemoryError, match=r"the program needs .* GiB and .* are free"):
+    with pytest.raises(MemoryError, match=r"the program needs .* GiB and memory_limit is 9.31e-07 GiB"):
         jaxrl.profile(LEARNERS["ppo"](), memory_limit=1000, **QUICK)
+    table = jaxrl.ValueIteration(jaxrl.envs.textbook.garnet(10_000, 4, 3))
+    with pytest.raises(MemoryError, match="needs"):  # what it reads is part of it
+        jaxrl.profile(table, memory_limit=memory.bytes_of(table) // 2, **QUICK)
 
 
 @pytest.mark.slow
@@ -561,13 +717,14 @@ def test_tokens_are_those_that_were_drawn():
     assert stages["decode"].times == 11  # behind the first one, whoever has ended
     for seeds in (1, 2):
         tokens = jaxrl.profile(learner, num_seeds=seeds, **QUICK).tokens
-        assert tokens is not None and 8 * seeds <= tokens <= 8 * seeds * 12
+        assert len(tokens) == 2 and all(8 * seeds <= each <= 8 * seeds * 12 for each in tokens)
 
 
 @pytest.mark.parametrize("name", ["num_seeds", "repetitions"])
 def test_numbers_below_one_are_refused(name):
-    with pytest.raises(ValueError, match=f"{name}=0 must be at least 1"):
-        jaxrl.profile(Counter(), **{name: 0})
+    for number in (0, 2.5):
+        with pytest.raises(ValueError, match=f"{name}={number} must be an integer, at least 1"):
+            jaxrl.profile(Counter(), **{name: number})
 
 
 def test_counts_add_up():
@@ -576,7 +733,10 @@ def test_counts_add_up():
     assert one.repeated(2) == one + one
 
 
-@pytest.mark.parametrize("text", ["num-envs", "num-envs=", "=1..2", "num-envs=0..4", "num-envs=a..4", "num-envs=1.5"])
+UNREADABLE = ["num-envs", "num-envs=", "=1..2", "num-envs=0..4", "num-envs=a..4", "num-envs=1.5", "num-envs=64..16"]
+
+
+@pytest.mark.parametrize("text", UNREADABLE)
 def test_a_sweep_that_cannot_be_read_is_refused(text):
     with pytest.raises(ValueError, match=r"must be FIELD=LOW\.\.HIGH"):
         sizes_of(text)
@@ -594,6 +754,9 @@ def test_the_command(tmp_path, capsys):
     assert "sweeps/s" in said and "in no stage" in said
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"profile.json", "roofline.png", "stages.png"}
     assert json.loads((tmp_path / "out" / "profile.json").read_text())["algorithm"] == "ValueIteration"
+    own = "jaxrl.algorithms.dp.value_iteration:ValueIteration"
+    main(["profile", own, "FrozenLake-misc", "--repetitions", "1", "--out", str(tmp_path / "own")])
+    assert "sweeps/s" in capsys.readouterr().out
 
 
 def test_the_command_traces(tmp_path, capsys):
@@ -614,6 +777,8 @@ def test_the_command_traces(tmp_path, capsys):
         (["ppo", "CartPole-v1", "--out", "/dev/null"], "/dev/null"),
         (["ppo", "CartPole-v1", "--sweep", "seeds=1,2", "--trace", "t"], "trace: a sweep"),
         (["value-iteration", "FrozenLake-misc", "--tolerance", "1e-3"], "tolerance: a profile"),
+        (["dqn", "CartPole-v1", "--resume", "runs/a"], "resume: a profile times updates of a new state"),
+        (["dqn", "CartPole-v1", "--evaluate-every", "3"], "evaluate_every: a profile"),
         (["ppo", "CartPole-v1", "--memory-gib", "0.00001"], "memory: the program needs"),
         (["ppo", "CartPole-v1", "--sweep", "num-envs"], "sweep='num-envs'"),
         (["ppo", "CartPole-v1", "--num-envs", "3", "--num-steps", "3"], "num_minibatches=4"),
@@ -625,6 +790,15 @@ def test_bad_input_is_one_sentence(arguments, message, capsys, tmp_path, monkeyp
         main(["profile", *arguments])
     said = capsys.readouterr().err
     assert error.value.code == 2 and message in said and len(said.splitlines()) == 1
+    assert not list(tmp_path.rglob("profile-*-v9-*"))
+
+
+def test_a_size_that_takes_more_memory_than_its_process_has_is_out_of_memory(tmp_path, monkeypatch):
+    hungry = "import numpy as np\nnumbers = np.ones(2**28)\nclass Learner: ...\n"  # 2 GiB, next to one besides
+    (tmp_path / "hungry.py").write_text(hungry)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{pathlib.Path.cwd()}")
+    point, *_ = sweeping.sweep(["hungry:Learner", "CartPole-v1"], "num-envs", [4, 8], tmp_path, 2**20)
+    assert point == {"size": 4, "failure": "out of memory"}
 
 
 def test_a_sweep_reports_what_does_not_fit(tmp_path, capsys):
@@ -635,7 +809,7 @@ def test_a_sweep_reports_what_does_not_fit(tmp_path, capsys):
     assert "num-envs=100000000: refused beforehand" in said and "knee: num-envs=4" in said
     assert (tmp_path / "out" / "sweep.png").exists()
     points = json.loads((tmp_path / "out" / "sweep.json").read_text())["points"]
-    assert points[1]["bytes"] > points[0]["bytes"]
+    assert points[1]["bytes"] > 10**5 * points[0]["bytes"] > 0
 
 
 def test_a_sweep_ends_at_once_for_what_no_size_would_change(tmp_path, capsys):
@@ -719,18 +893,17 @@ LITTLE = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LITTLE)
 def test_little_is_in_no_stage(name):
-    # By the best of three tries: a part alone may be faster or slower than in its whole.
-    left = [jaxrl.profile(LITTLE[name](), repetitions=5).unattributed for _ in range(3)]
-    assert min(map(abs, left)) <= 0.15, left
+    # By the median of three tries: a busy machine may spoil one.
+    left = [jaxrl.profile(LITTLE[name](), repetitions=9).unattributed for _ in range(3)]
+    assert abs(np.median(left)) <= 0.15, left
 
 
 @pytest.mark.slow
 def test_the_whole_is_what_the_clock_says():
-    # Of a run of `fit` itself, which knows nothing of the profiler: within 5 % by the best of three tries.
+    # Of runs of `fit` itself, which knows nothing of the profiler, in turn with profiles: the medians of both.
     ppo = jaxrl.PPO(ENV, ENV_PARAMS, num_envs=64)
-    errors = []
-    for _ in range(3):
-        profile = jaxrl.profile(ppo, repetitions=9)
-        fitted = jaxrl.fit(ppo, jax.random.key(0), 100, evaluate_every=0, loggers=[])
-        errors.append(abs(fitted.run_seconds / 100 / profile.median_seconds - 1))
-    assert min(errors) < 0.05, errors
+    profiled, fitted = [], []
+    for _ in range(7):
+        profiled.append(jaxrl.profile(ppo, repetitions=9).median_seconds)
+        fitted.append(jaxrl.fit(ppo, jax.random.key(0), 400, evaluate_every=0, loggers=[]).run_seconds / 400)
+    assert abs(np.median(fitted) / np.median(profiled) - 1) < 0.05, (profiled, fitted)

@@ -12,6 +12,11 @@ from typing import Annotated, Any
 from jaxrl.commands.usage import key_of, refuse
 from jaxrl.flags import is_given, parse_plain
 
+OF_A_RUN = ("resume", "evaluate_every", "save_every", "tensorboard", "pretraining_texts")
+"""Options of `jaxrl train` that a profile has no use for."""
+OF_A_SOLUTION = ("tolerance", "max_updates", "float64", "no_float64")
+"""Those of `jaxrl solve`."""
+
 
 @dataclasses.dataclass
 class ProfileOptions:
@@ -36,7 +41,6 @@ def profile(arguments: list[str]) -> None:
         _check(options)
         run_name = f"profile-{'-'.join(names)}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}".replace(":", ".")
         directory = options.out or Path("runs") / run_name
-        directory.mkdir(parents=True, exist_ok=True)
         if options.sweep is not None:
             _sweep([*names, *flags], options, directory)
         else:
@@ -64,6 +68,7 @@ def _profile(names: list[str], flags: list[str], options: ProfileOptions, direct
     from jaxrl.engine.profiling import profile as measured
 
     algorithm, seeds, seed = _algorithm(names, flags)
+    directory.mkdir(parents=True, exist_ok=True)
     limit = None if options.memory_gib is None else int(options.memory_gib * 2**30)
     found = measured(
         algorithm,
@@ -88,15 +93,13 @@ def _profile(names: list[str], flags: list[str], options: ProfileOptions, direct
 def _algorithm(names: list[str], flags: list[str]) -> tuple[Any, int, int]:
     """The algorithm that the arguments describe, the number of seeds, and the first one's number."""
     from jaxrl.commands import language, solve, train
-    from jaxrl.engine.names import SOLVERS
 
-    if names[0] in SOLVERS:
+    if solve.is_solver(names[0]):
         if len(names) < 2:
             raise ValueError(f"profile {names[0]} needs an environment: `jaxrl profile {names[0]} FrozenLake-v1`")
-        for field in ("tolerance", "max_updates", "float64", "no_float64"):
-            if is_given(field, flags):
-                raise ValueError(f"{field}: a profile times sweeps in float32, however many; leave {field} away")
+        _refuse_given(OF_A_SOLUTION, "times sweeps in float32, however many", flags)
         return solve.build(names[0], names[1], flags), 1, 0
+    _refuse_given(OF_A_RUN, "times updates of a new state, and neither evaluates nor saves", flags)
     if language.is_language(names[0]):
         setup = language.build(names[0], [*names[1:], *flags])
         return setup.algorithm, setup.options.seeds, setup.options.seed or 0
@@ -106,12 +109,20 @@ def _algorithm(names: list[str], flags: list[str]) -> tuple[Any, int, int]:
     return algorithm, options.seeds, options.seed or 0
 
 
+def _refuse_given(fields: tuple[str, ...], what: str, flags: list[str]) -> None:
+    """Refuse flags that would change nothing, or seem to."""
+    for field in fields:
+        if is_given(field, flags):
+            raise ValueError(f"{field}: a profile {what}; leave {field} away")
+
+
 def _sweep(arguments: list[str], options: ProfileOptions, directory: Path) -> None:
     from jaxrl.engine.profiling import pictures
     from jaxrl.engine.profiling.sweep import knee_of, sizes_of, sweep
 
     assert options.sweep is not None
     field, sizes = sizes_of(options.sweep)
+    directory.mkdir(parents=True, exist_ok=True)
     arguments = [*arguments, "--repetitions", str(options.repetitions)]
     limit = None
     if options.memory_gib is not None:

@@ -20,6 +20,13 @@ def solve(arguments: list[str]) -> None:
         refuse(error, code=1)
 
 
+def is_solver(name: str) -> bool:
+    """Whether a name, or MODULE:CLASS, is one of a solver."""
+    from jaxrl.engine.names import SOLVERS, resolve
+
+    return name in SOLVERS or (":" in name and hasattr(resolve("algorithm", name, SOLVERS), "solution"))
+
+
 def build(name: str, env_name: str, flags: list[str]) -> Any:
     """The solver that the flags describe, of the process that an environment is; in single precision."""
     flags, env_options = prefixed_options(flags, "env")

@@ -14,8 +14,8 @@ FREE = frozenset(
 )
 """Instructions that only name what is there."""
 MOVING = frozenset(
-    "copy copy-start copy-done broadcast iota reshape transpose slice dynamic-slice dynamic-update-slice concatenate "
-    "pad reverse gather bitcast-convert rng-get-and-update-state async-start async-done".split()
+    "copy broadcast iota reshape transpose slice dynamic-slice dynamic-update-slice concatenate pad reverse "
+    "gather bitcast-convert rng-get-and-update-state".split()
 )
 """Instructions that move data and compute nothing."""
 TRANSCENDENTAL = frozenset(
@@ -93,6 +93,12 @@ def count(module: Module, loops: float | None = None, unknown: float = 1.0) -> C
             return inside.repeated(trips)
         if x.opcode == "conditional":
             return max(map(of, x.branches), key=lambda counts: counts.bytes)
+        if x.opcode == "async-start":
+            return of(x.called["calls"])
+        if x.opcode.endswith(("-done", "-update")):  # waits for what has been counted
+            return Counts()
+        if x.opcode.endswith("-start"):
+            x = _begun(computation, x)
         if x.opcode == "call":
             return of(x.called["to_apply"])
         if x.opcode in FREE:
@@ -106,6 +112,13 @@ def count(module: Module, loops: float | None = None, unknown: float = 1.0) -> C
         return flops + Counts(bytes=moved, kernels=1.0, transfers=host)
 
     return of(module.entry)
+
+
+def _begun(computation: Computation, x: Instruction) -> Instruction:
+    """What an instruction does that others go on beside: it gives what it reads, its result and a sign of its end."""
+    read = sum(len(operand.arrays) for operand in (_operand(computation, name) for name in x.operands) if operand)
+    arrays = x.arrays if len(x.arrays) <= read else x.arrays[read : read + 1]
+    return dataclasses.replace(x, opcode=x.opcode.removesuffix("-start"), arrays=arrays)
 
 
 def of_a_turn(module: Module) -> Counts:

@@ -83,8 +83,15 @@ class Computation:
 
     @property
     def root(self) -> Instruction:
-        """What it gives."""
-        return next(x for x in self.instructions.values() if x.is_root)
+        """What it gives.
+
+        Raises:
+          ValueError: if no instruction is marked as that.
+        """
+        for instruction in self.instructions.values():
+            if instruction.is_root:
+                return instruction
+        raise ValueError(f"program: {self.name} has no root; XLA's format has changed")
 
     @functools.cached_property
     def users(self) -> dict[str, list[Instruction]]:

@@ -16,7 +16,8 @@ from jaxrl.engine.profiling.counts import Counts
 from jaxrl.engine.profiling.memory import bytes_of, fits, temporary_bytes
 from jaxrl.engine.profiling.peaks import Peaks, measure_peaks
 from jaxrl.engine.profiling.programs import Compilation, described
-from jaxrl.engine.profiling.timing import Whole, in_turn, timed_stages, units_of
+from jaxrl.engine.profiling.timing import Whole, in_turn, timed_stages, unit_of
+from jaxrl.types import steps_per_update, whole_number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,8 +54,8 @@ class Profile:
     """The same where each loop has one thread; None where XLA splits no loop over threads, which it does on a CPU."""
     stages: dict[str, StageProfile]
     """Empty with several seeds, where two more states do not fit, and without halves and `stages`."""
-    tokens: float | None
-    """Mean tokens drawn, or read, by an update of a language model; None of others."""
+    tokens: tuple[float, ...]
+    """Mean tokens drawn, or read, by an update of a language model, one number a repetition; empty of others."""
     peaks: Peaks
     compilations: int
     """Programs compiled anew for later updates; a run that is right compiles none."""
@@ -71,6 +72,11 @@ class Profile:
         """Lower quartile, median and upper quartile of units per second."""
         low, middle, high = np.quantile(self.units / np.array(self.seconds), [0.25, 0.5, 0.75])
         return float(low), float(middle), float(high)
+
+    @property
+    def tokens_per_second(self) -> tuple[float, ...]:
+        """One number a repetition; empty without tokens."""
+        return tuple(tokens / seconds for tokens, seconds in zip(self.tokens, self.seconds, strict=False))
 
     @property
     def stage_seconds(self) -> dict[str, float]:
@@ -155,7 +161,7 @@ def profile(
       key: of the random numbers; None: of seed 0.
       num_seeds: seeds in one program.
       repetitions: of every timing, after a warm-up.
-      region: seconds of a timing at least.
+      region: seconds that a timing is to take; of an update it takes fewer where `timing.LONGEST` updates do.
       memory_limit: bytes that the program may need; None: what is free.
       trace: directory for a trace of one more call, which Perfetto and XProf open; None: there is none.
 
@@ -163,7 +169,8 @@ def profile(
       A `Profile`.
 
     Raises:
-      ValueError: as `check`, and for numbers below one.
+      ValueError: as `check`, for numbers that are no integers from one on, and for a `steps_per_update` that is no
+        multiple of a rollout's transitions.
       MemoryError: before anything runs, for a program that needs more memory than there is.
       TypeError: as `check`, and for rewards that Python gives.
 
@@ -176,9 +183,9 @@ def profile(
 
     Source: our own.
     """
-    for name, value in {"num_seeds": num_seeds, "repetitions": repetitions}.items():
-        if value < 1:
-            raise ValueError(f"{name}={value} must be at least 1")
+    num_seeds, repetitions = (
+        whole_number(*named, least=1) for named in (("num_seeds", num_seeds), ("repetitions", repetitions))
+    )
     check(algorithm)
     check_traceable(algorithm)
     stage_key, run_key = jax.random.split(jax.random.key(0) if key is None else key)
@@ -187,13 +194,14 @@ def profile(
     device_peak_bytes = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
     peaks = measure_peaks()
     size = bytes_of(whole.state)
-    room = None if memory_limit is None else memory_limit - size  # what is free is without the state already
+    # What is free is without the state and the algorithm already.
+    room = None if memory_limit is None else memory_limit - size - bytes_of(algorithm)
     needed = 2 * (size + temporary_bytes(whole.program))  # a copy and what a stage gives; what it reads, and works with
     alone = num_seeds == 1 and fits(needed, room)
     split = whole.unsplit is not None
     stages = timed_stages(algorithm, jax.tree.map(jnp.copy, whole.state), stage_key, split) if alone else {}
-    timed = {name: tuple(seconds) for name, seconds in in_turn(whole, stages, repetitions, region).items()}
-    unit, units, tokens = units_of(algorithm, whole)
+    seconds, tokens = in_turn(whole, stages, repetitions, region)
+    timed = {name: tuple(each) for name, each in seconds.items()}
     if trace is not None:
         with jax.profiler.trace(trace, create_perfetto_trace=True):
             whole.run(1)
@@ -201,14 +209,14 @@ def profile(
         algorithm=type(algorithm).__name__,
         device=jax.devices()[0].device_kind,
         num_seeds=num_seeds,
-        unit=unit,
-        units=units * num_seeds,
+        unit=unit_of(algorithm),
+        units=steps_per_update(algorithm) * num_seeds,
         init_seconds=whole.init_seconds,
         compilation=described(whole.program, whole.seconds, whole.programs),
         seconds=timed["", False],
         unsplit_seconds=timed.get(("", True)),
         stages={n: StageProfile(timed[n, False], x.counts, x.within, timed.get((n, True))) for n, x in stages.items()},
-        tokens=tokens,
+        tokens=tuple(tokens),
         peaks=peaks,
         compilations=whole.programs - 1,
         device_peak_bytes=device_peak_bytes,

@@ -7,23 +7,40 @@ from typing import Any
 import jax
 
 
-def check_memory(executable: Any, algorithm: Any, limit: int | None) -> None:
+def check_memory(executable: Any, state: Any, limit: int | None) -> None:
     """Refuse a program that needs more memory than there is, before it runs.
 
     Args:
       executable: from `compiled`.
-      algorithm: what it runs, whose arrays are on the device already.
+      state: what it is given that is not on the device yet, as shapes or as arrays.
       limit: bytes; None: what is free.
 
     Raises:
       MemoryError: with both.
     """
-    limit = free_bytes() if limit is None else limit
-    needed = needed_bytes(executable) - bytes_of(algorithm)
-    if limit is not None and needed > limit:
-        raise MemoryError(
-            f"memory: the program needs {needed / 2**30:.2f} GiB and {limit / 2**30:.2f} are free; make it smaller"
-        )
+    there = available(executable, state, limit)
+    if not fits(needed_bytes(executable), there):
+        needed, most = (f"{size / 2**30:.3g} GiB" for size in (needed_bytes(executable), there or 0))
+        said = f"{most} are free for it" if limit is None else f"memory_limit is {most}"
+        raise MemoryError(f"memory: the program needs {needed} and {said}; make it smaller")
+
+
+def available(executable: Any, state: Any, limit: int | None) -> int | None:
+    """Bytes that a program may need: the limit, or what is free and what it reads that is on the device already.
+
+    Args:
+      executable: from `compiled`.
+      state: what it is given that is not on the device yet, as shapes or as arrays.
+      limit: bytes; None: what is free.
+
+    Returns:
+      None where nobody says what is free.
+    """
+    free = free_bytes() if limit is None else None
+    if free is None:
+        return limit
+    given = getattr(executable.memory_analysis(), "argument_size_in_bytes", 0)
+    return free + max(0, given - bytes_of(state))
 
 
 def fits(needed: int, limit: int | None) -> bool:
@@ -38,12 +55,13 @@ def fits(needed: int, limit: int | None) -> bool:
 
 
 def bytes_of(tree: Any) -> int:
-    """Bytes of its arrays.
+    """Bytes of its arrays, or of their shapes.
 
     Args:
       tree: of anything.
     """
-    return sum(x.nbytes for x in jax.tree.leaves(tree) if isinstance(x, jax.Array))
+    leaves = [x for x in jax.tree.leaves(tree) if isinstance(x, jax.Array | jax.ShapeDtypeStruct)]
+    return sum(x.size * x.dtype.itemsize for x in leaves)
 
 
 def needed_bytes(executable: Any) -> int:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -40,7 +41,7 @@ class Peaks:
     launch_seconds: float
     """Seconds from the call of a compiled program of one kernel to its end."""
     turn_seconds: float
-    """Seconds of a turn of a loop inside of a program, its kernels left out."""
+    """Seconds of a turn of a loop inside of a program, its kernels left out; zero where those explain all of it."""
     kernel_seconds: float
     """Seconds of one more small kernel in such a turn."""
 
@@ -63,7 +64,7 @@ def measure_peaks() -> Peaks:
     loops = [_small_kernels.lower(small, kernels=n).compile() for n in (1, 17)]
     one, many = (fastest(loop, small) / TURNS for loop in loops)
     kernels = [counted(loop.as_text() or "", count).kernels / TURNS for loop in loops]
-    kernel_seconds = max(0.0, (many - one) / max(1.0, kernels[1] - kernels[0]))
+    kernel_seconds = _not_negative((many - one) / (kernels[1] - kernels[0] or math.nan))
 
     size = SMALLEST if jax.default_backend() == "cpu" else 4 * SMALLEST
     while size > SMALLEST and not fits(2 * 4 * size, None):
@@ -74,9 +75,14 @@ def measure_peaks() -> Peaks:
         copy_bytes=_copied(size),
         product_bytes=_multiplied(size),
         launch_seconds=fastest(jax.jit(lambda x: x + 1), small),
-        turn_seconds=max(0.0, one - kernels[0] * kernel_seconds),
+        turn_seconds=_not_negative(one - kernels[0] * kernel_seconds),
         kernel_seconds=kernel_seconds,
     )
+
+
+def _not_negative(seconds: float) -> float:
+    """Zero where noise makes a difference negative; NaN, of a program that nobody could count, stays."""
+    return 0.0 if seconds < 0 else seconds
 
 
 @functools.partial(jax.jit, static_argnames="kernels")

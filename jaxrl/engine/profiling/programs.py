@@ -72,7 +72,7 @@ def compiled(
 
 
 @contextlib.contextmanager
-def _without_cache() -> Iterator[None]:
+def without_cache() -> Iterator[None]:
     """A program read from the persistent cache would pass for a fast compiler."""
     before = jax.config.values["jax_enable_compilation_cache"]
     compilation_cache.reset_cache()
@@ -84,27 +84,53 @@ def _without_cache() -> Iterator[None]:
         compilation_cache.reset_cache()
 
 
-def compiled_updates(
-    algorithm: Any, keys: Any, longest: int, options: dict[str, str] | None = None
-) -> tuple[Any, dict[str, float], int]:
-    """The program with which `fit` makes updates, for states as shapes: nothing runs.
+def state_shapes(algorithm: Any, init_key: jax.Array) -> Any:
+    """The state of an algorithm, as shapes.
 
     Args:
       algorithm: any.
-      keys: of `init` and of the run, of one seed or `[K]` of many each.
+      init_key: of one seed, or `[K]` of many.
+    """
+    return jax.eval_shape(functools.partial(initialize, batched=init_key.ndim > 0), algorithm, init_key)[0]
+
+
+def compiled_updates(
+    algorithm: Any, state: Any, run_key: jax.Array, longest: int, options: dict[str, str] | None = None
+) -> tuple[Any, dict[str, float], int]:
+    """The program with which `fit` makes updates: nothing runs.
+
+    Args:
+      algorithm: any.
+      state: as shapes, from `state_shapes`.
+      run_key: of one seed, or `[K]` of many.
       longest: updates of a call at most.
       options: of XLA; None: those of `fit`.
 
     Returns:
-      As `compiled`, without the persistent cache; and how many programs a run compiles (`Compilation.programs`).
+      As `compiled`, however often it was compiled before, of which only traces of functions within it are known; and
+      how many programs a run compiles (`Compilation.programs`).
     """
-    init_key, run_key = keys
-    shapes, _ = jax.eval_shape(functools.partial(initialize, batched=init_key.ndim > 0), algorithm, init_key)
-    arguments = (algorithm, shapes, run_key, jnp.int32(0), jnp.ones(run_key.shape, bool), jnp.int32(1))
-    with _without_cache():
-        executable, seconds = compiled(updates, *arguments, options=options, longest=longest)
-    given, _, _ = updates.eval_shape(*arguments, longest=longest)  # pyright: ignore[reportFunctionMemberAccess]
-    return executable, seconds, 1 if _types(given) == _types(shapes) else 2
+    arguments = (algorithm, state, run_key, jnp.int32(0), jnp.ones(run_key.shape, bool), jnp.int32(1))
+    function = as_new(updates, static_argnames="longest", donate_argnames="state")
+    with without_cache():
+        executable, seconds = compiled(function, *arguments, options=options, longest=longest)
+    given, _, _ = function.eval_shape(*arguments, longest=longest)
+    return executable, seconds, 1 if _types(given) == _types(state) else 2
+
+
+def as_new(function: Any, **options: Any) -> Any:
+    """What `jax.jit` gave, of which JAX knows no trace and no program; it may know functions within it.
+
+    Args:
+      function: from `jax.jit`.
+      **options: of `jax.jit`, the same.
+    """
+
+    @functools.wraps(function.__wrapped__)
+    def again(*args: Any, **kwargs: Any) -> Any:
+        return function.__wrapped__(*args, **kwargs)
+
+    return jax.jit(again, **options)
 
 
 def _types(state: Any) -> Any:

@@ -11,6 +11,9 @@ from jaxrl.engine.profiling.measure import Profile, cost_of
 from jaxrl.engine.profiling.peaks import Peaks
 from jaxrl.engine.profiling.programs import UNSPLIT
 
+AGREEMENT = 0.1
+"""Part of XLA's own count by which ours may differ without a word."""
+
 
 def limits(counts: Counts, peaks: Peaks) -> dict[str, float]:
     """Seconds that each limit of the device alone would ask for.
@@ -47,14 +50,17 @@ def page(profile: Profile) -> str:
         f"speed: {middle:,.0f} {profile.unit}/s [{low:,.0f}, {high:,.0f}], median [quartiles] of "
         f"{len(profile.seconds)}; {profile.units:,} {profile.unit} in {_time(median)} an update",
     ]
-    if profile.tokens is not None:
+    if profile.tokens:
         drawn = "; a trained model may write longer" if profile.unit == "completions" else ""
-        lines.append(f"tokens: {profile.tokens / median:,.0f} tokens/s, {profile.tokens:,.0f} an update{drawn}")
+        low, middle, high = np.quantile(profile.tokens_per_second, [0.25, 0.5, 0.75])
+        each = f"{np.median(profile.tokens):,.0f} an update"
+        lines.append(f"tokens: {middle:,.0f} tokens/s [{low:,.0f}, {high:,.0f}], {each}{drawn}")
     lines += ["", *_stage_lines(profile), ""]
     once = compilation.counted_once
     lines += [
         f"counted from shapes, every loop once as XLA does: {_number(once.flops)}FLOP, {_number(once.bytes)}B; "
-        f"by XLA: {_number(compilation.xla_flops)}FLOP, {_number(compilation.xla_bytes)}B",
+        f"by XLA: {_number(compilation.xla_flops)}FLOP, {_number(compilation.xla_bytes)}B"
+        + _doubt({"FLOP": (once.flops, compilation.xla_flops), "B": (once.bytes, compilation.xla_bytes)}),
         f"memory: arguments {_number(compilation.argument_bytes)}B, temporary {_number(compilation.temporary_bytes)}B, "
         f"new outputs {_number(compilation.output_bytes)}B"
         + (f"; this process had {_number(peak)}B in use at most" if peak is not None else ""),
@@ -71,7 +77,7 @@ def page(profile: Profile) -> str:
             f"where each loop has one thread (add {flags} to XLA_FLAGS), an update takes {middle:.2f} "
             f"[{low:.2f}, {high:.2f}] of its time"
         )
-    if profile.counts.unknown_loops:
+    if profile.counts.unknown_loops > 0:
         lines.append("loops whose length only the data say count once; an accelerator asks the host in each turn")
     return "\n".join(lines)
 
@@ -107,12 +113,19 @@ def _stage_lines(profile: Profile) -> list[str]:
     return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
 
 
+def _doubt(both: dict[str, tuple[float, float]]) -> str:
+    """Where two counts of the same are apart; nothing is said where one of them is missing."""
+    apart = [name for name, (ours, other) in both.items() if abs(ours - other) > AGREEMENT * abs(other)]
+    return f" (these differ by more than {AGREEMENT:.0%}: {', '.join(apart)})" if apart else ""
+
+
 def _peak_line(peaks: Peaks) -> str:
+    turn = f"{_time(peaks.turn_seconds)} a turn of a loop, " if peaks.turn_seconds else ""
     return (
         f"this device at most: {_number(peaks.product_flops)}FLOP/s in float32 products, "
         f"{_number(peaks.low_product_flops)}FLOP/s in bfloat16 ones, {_number(peaks.copy_bytes)}B/s copied, "
         f"{_number(peaks.product_bytes)}B/s read by a matrix–vector product, {_time(peaks.launch_seconds)} a call, "
-        f"{_time(peaks.turn_seconds)} a turn of a loop, {_time(peaks.kernel_seconds)} a kernel in it"
+        f"{turn}{_time(peaks.kernel_seconds)} a kernel in a loop"
     )
 
 

@@ -96,13 +96,19 @@ def _halves(algorithm: Any, state: Any, key: jax.Array) -> tuple[Any, dict[str, 
     """Its `rollout` and `learn`, run as often as their transitions go into the environment steps of an update.
 
     The state after a rollout comes first: a second one, as large as a replay, is not kept.
+
+    Raises:
+      ValueError: if they do not go into them.
     """
     if not (hasattr(algorithm, "rollout") and hasattr(algorithm, "learn")):
         return state, {}
     first_key, rollout_key, learn_key = jax.random.split(key, 3)
     state, batch = jax.jit(type(algorithm).rollout, donate_argnums=1)(algorithm, state, first_key)
     found = [x for x in jax.tree.leaves(batch, is_leaf=_is_transition) if _is_transition(x)]
-    times = steps_per_update(algorithm) // found[0].reward.size if found else 1
+    steps, each = steps_per_update(algorithm), found[0].reward.size if found else 1
+    if found and steps > each and steps % each:
+        raise ValueError(f"steps_per_update={steps} must be a multiple of the {each} transitions of a rollout")
+    times = max(1, steps // each) if found else 1
     return state, {
         "rollout": Stage(type(algorithm).rollout, (algorithm, state, rollout_key), times, carry=1),
         "learn": Stage(type(algorithm).learn, (algorithm, state, batch, learn_key), times, carry=1),

@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-NEEDS = re.compile(r"needs ([0-9.]+) GiB")
-OUT_OF_MEMORY = re.compile(r"RESOURCE_EXHAUSTED|out of memory|bad_alloc|MemoryError|Cannot allocate", re.IGNORECASE)
+NEEDS = re.compile(r"needs ([0-9.e+-]+) GiB")
+OUT_OF_MEMORY = re.compile(
+    r"RESOURCE_EXHAUSTED|out of memory|bad_alloc|MemoryError|Cannot allocate|Unable to allocate", re.IGNORECASE
+)
 CHILD = """
 import sys
 import jax
@@ -20,9 +22,9 @@ if jax.default_backend() == "cpu":
     given, overhead = map(int, sys.argv[1:3])
     status = open("/proc/self/status").read().split() if sys.platform == "linux" else ["VmData:", "0"]
     taken = 1024 * int(status[status.index("VmData:") + 1])  # stacks of threads, as many as there are cores
-    limit, most = taken + overhead + given if given else free_bytes(), resource.getrlimit(resource.RLIMIT_DATA)[1]
-    if limit and (most == resource.RLIM_INFINITY or limit < most):
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, most))  # private memory, what is read from files left out
+    room, most = overhead + given if given else free_bytes(), resource.getrlimit(resource.RLIMIT_DATA)[1]
+    if room and (most == resource.RLIM_INFINITY or taken + room < most):
+        resource.setrlimit(resource.RLIMIT_DATA, (taken + room, most))  # private, what is read from files left out
 from jaxrl.cli import main
 main(sys.argv[3:])
 """
@@ -55,9 +57,10 @@ def sizes_of(text: str) -> tuple[str, list[int]]:
     low, dots, high = values.partition("..")
     try:
         sizes = [int(value) for value in values.split(",")] if not dots else [int(low)]
-        if not (field and equals) or min(sizes) < 1:
+        most = int(high) if dots else max(sizes)
+        if not (field and equals) or min(sizes) < 1 or most < sizes[0]:
             raise ValueError
-        while dots and 2 * sizes[-1] <= int(high):
+        while dots and 2 * sizes[-1] <= most:
             sizes.append(2 * sizes[-1])
     except ValueError:
         raise ValueError(f"sweep={text!r} must be FIELD=LOW..HIGH or FIELD=A,B,C of positive integers") from None

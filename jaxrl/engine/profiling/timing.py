@@ -13,8 +13,17 @@ import numpy as np
 
 from jaxrl.engine.check import asks_for_rewards
 from jaxrl.engine.profiling.counts import Counts, of_a_turn
-from jaxrl.engine.profiling.memory import bytes_of, check_memory, fits, needed_bytes
-from jaxrl.engine.profiling.programs import UNSPLIT, compiled, compiled_updates, counted, is_split
+from jaxrl.engine.profiling.memory import available, check_memory, fits, needed_bytes
+from jaxrl.engine.profiling.programs import (
+    UNSPLIT,
+    as_new,
+    compiled,
+    compiled_updates,
+    counted,
+    is_split,
+    state_shapes,
+    without_cache,
+)
 from jaxrl.engine.profiling.stages import apart, repeat, stages_of
 from jaxrl.engine.programs import initialize, split_keys
 from jaxrl.types import Stage, steps_per_update
@@ -48,14 +57,17 @@ class Whole:
         """Compile, initialize, and run once."""
         init_key, run_key = split_keys(key)
         alive, batched = jnp.ones(key.shape, bool), key.ndim > 0
-        to_compile = (algorithm, (init_key, run_key), longest_of(key))
+        shapes = state_shapes(algorithm, init_key)
+        to_compile = (algorithm, shapes, run_key, longest_of(key))
         program, seconds, programs = compiled_updates(*to_compile)
-        check_memory(program, algorithm, memory_limit)
+        check_memory(program, shapes, memory_limit)
         unsplit = compiled_updates(*to_compile, UNSPLIT)[0] if is_split(program) else None
-        if unsplit is not None and not fits(needed_bytes(unsplit) - bytes_of(algorithm), memory_limit):
+        if unsplit is not None and not fits(needed_bytes(unsplit), available(unsplit, shapes, memory_limit)):
             unsplit = None
         start = time.perf_counter()
-        state, _ = jax.block_until_ready(initialize(algorithm, init_key, batched=batched))
+        with without_cache():
+            state, _ = as_new(initialize, static_argnames="batched")(algorithm, init_key, batched)
+        jax.block_until_ready(state)
         init_seconds = time.perf_counter() - start
         whole = cls(algorithm, run_key, alive, state, program, init_seconds, seconds, programs, unsplit)
         seconds["first_run_seconds"] = whole.run(1)
@@ -119,8 +131,8 @@ def timed_stage(stage: Stage, known: int, options: dict[str, str] | None = None)
 
 def in_turn(
     whole: Whole, stages: dict[str, TimedStage], repetitions: int, region: float
-) -> dict[tuple[str, bool], list[float]]:
-    """Seconds by the name of a stage, "" for the update, and whether each loop has one thread."""
+) -> tuple[dict[tuple[str, bool], list[float]], list[float]]:
+    """Seconds by the name of a stage, "" for the update, and whether each loop has one thread; tokens of updates."""
     runs: dict[tuple[str, bool], Callable[[int], float]] = {("", False): whole.run}
     if whole.unsplit is not None:
         runs["", True] = functools.partial(whole.run, unsplit=True)
@@ -128,7 +140,7 @@ def in_turn(
         runs[name, False] = stage.run
         if stage.run_unsplit is not None:
             runs[name, True] = stage.run_unsplit
-    turns, seconds = {}, {name: [] for name in runs}
+    turns, seconds, tokens = {}, {name: [] for name in runs}, []
     for name, run in runs.items():
         run(1)
         most, turns[name] = 2**20 if name[0] else longest_of(whole.key), 1
@@ -138,7 +150,9 @@ def in_turn(
     for _ in range(repetitions):
         for name, run in runs.items():
             seconds[name].append(run(turns[name]) / turns[name])
-    return seconds
+            if name == ("", False):
+                tokens += tokens_of(whole)
+    return seconds, tokens
 
 
 def longest_of(key: jax.Array) -> int:
@@ -146,18 +160,21 @@ def longest_of(key: jax.Array) -> int:
     return max(16, LONGEST // max(1, key.size))
 
 
-def units_of(algorithm: Any, whole: Whole) -> tuple[str, int, float | None]:
-    """What an update is counted in, how many of them a seed's has, and tokens of all seeds in the last ones timed."""
-    units, metrics = steps_per_update(algorithm), whole.metrics
-    seeds = max(1, whole.key.size)
-
-    def mean(name: str) -> float:
-        return float(np.asarray(metrics[name])[..., : whole.turns].mean())
-
+def unit_of(algorithm: Any) -> str:
+    """What its updates are counted in."""
     if asks_for_rewards(algorithm):
-        return "completions", units, seeds * units * mean("length") if "length" in metrics else None
+        return "completions"
     if hasattr(algorithm, "task"):
-        return "texts", units, seeds * mean("tokens") if "tokens" in metrics else None
+        return "texts"
     if hasattr(algorithm, "mdp"):
-        return "sweeps", units, None
-    return ("steps" if hasattr(algorithm, "env") else "updates"), units, None
+        return "sweeps"
+    return "steps" if hasattr(algorithm, "env") else "updates"
+
+
+def tokens_of(whole: Whole) -> list[float]:
+    """Mean tokens drawn, or read, by one of the last updates, of all seeds together; empty for what has none."""
+    unit, each = unit_of(whole.algorithm), steps_per_update(whole.algorithm)
+    name, times = {"completions": ("length", each), "texts": ("tokens", 1)}.get(unit, ("", 0))
+    if name not in whole.metrics:
+        return []
+    return [times * max(1, whole.key.size) * float(np.asarray(whole.metrics[name])[..., : whole.turns].mean())]
