@@ -40,7 +40,7 @@ def cpu_minutes(result: Result) -> float:
 
 
 def seconds_to_bar(result: Result, bar: float) -> str:
-    """Until the first evaluation of a cell whose median over the seeds reaches the bar."""
+    """Until the first evaluation of a cell whose median over the seeds reaches the bar; some cells had no clock."""
     numbers = next(iter(result.sides.values())).measurements
     medians = np.median(np.array(numbers["evaluation_returns"], dtype=float), axis=0)
     reached = np.flatnonzero(medians >= bar)
