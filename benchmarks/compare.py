@@ -1,6 +1,8 @@
 """Two results of the same benchmark: ratios or differences, with confidence intervals, and which are noise."""
 
+import dataclasses
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,8 @@ FEWEST = 5
 """Repetitions below which nothing is said of a difference: two samples of three are apart by chance once in ten."""
 MOOD = 0.1
 """Part by which a limit of the same machine may differ without a word."""
+RATES = ("peak product_flops", "peak copy_bytes", "peak product_bytes")
+"""Limits of the machine by which times and speeds may move when nothing but its mood has changed."""
 UNREPEATED = {
     "complexity": (": sizes", ": seconds"),
     "learning": ("evaluation_steps", "evaluation_seconds"),
@@ -60,7 +64,8 @@ def comparison(before: Result, after: Result) -> str:
     missing = [f"only {when}: {'; '.join(map(': '.join, keys))}" for when, keys in alone.items() if keys]
     ends = tuple(end for kind, ends in UNREPEATED.items() if before.name.startswith(kind) for end in ends)
     left = [key for key in shared if key[1].endswith(ends)]
-    rows = [[*key, *_row(_repetitions(first[key]), _repetitions(second[key]))] for key in shared if key not in left]
+    moved = {side: _moved(before.sides[side].measurements, after.sides[side].measurements) for side, _ in shared}
+    rows = [[*key, *_row(first[key], second[key], moved[key[0]])] for key in shared if key not in left]
     skipped = [f"not compared, for it is no repetition: {'; '.join(map(': '.join, left))}"] if left else []
     return "\n".join([render(header, rows), *missing, *skipped, *_circumstances(before, after)]) + "\n"
 
@@ -71,10 +76,14 @@ def _repetitions(values: list[Any]) -> list[float]:
     return [float(np.mean(numbers)) for numbers in each if numbers]
 
 
-def _row(before: list[float], after: list[float]) -> list[str]:
+def _row(values_before: list[Any], values_after: list[Any], moved: float) -> list[str]:
+    before, after = _repetitions(values_before), _repetitions(values_after)
     if not before or not after:
         return ["–", "–", "–", "not measured"]
     middle = [f"{np.median(x):.4g}" for x in (before, after)]
+    missing = [len(values) - len(numbers) for values, numbers in ((values_before, before), (values_after, after))]
+    if any(missing):
+        return [*middle, "–", f"without {missing[0]} and {missing[1]} that have no number"]
     if before == after:
         return [*middle, "–", "equal"]
     positive = min(before + after) > 0
@@ -87,7 +96,10 @@ def _row(before: list[float], after: list[float]) -> list[str]:
         return [*middle, "–", f"fewer than {FEWEST} repetitions"]
     found = interval(before, after, compared)
     change, low, high = (f"{x:.3f}" if positive else f"{x:+.4g}" for x in found)
-    return [*middle, f"{change} [{low}, {high}]", "yes" if found[1] <= neutral <= found[2] else "no"]
+    verdict = "yes" if found[1] <= neutral <= found[2] else "no"
+    if verdict == "no" and positive and found[1] / moved <= neutral <= found[2] * moved:
+        verdict = "the machine moved as much"
+    return [*middle, f"{change} [{low}, {high}]", verdict]
 
 
 def _circumstances(before: Result, after: Result) -> list[str]:
@@ -96,18 +108,35 @@ def _circumstances(before: Result, after: Result) -> list[str]:
         f"before: {before.commit[:7]}, {before.timestamp}; after: {after.commit[:7]}, {after.timestamp}",
         "intervals are of repetitions within one process; another process may be faster or slower as a whole",
     ]
-    for what in ("device", "configuration"):
-        one, other = getattr(before, what), getattr(after, what)
-        if one != other:
-            said.append(f"another {what}: {one}; {other}: ratios say nothing of the code alone")
+    devices = (dataclasses.asdict(result.device) for result in (before, after))
+    for what, pair in {"device": devices, "configuration": (before.configuration, after.configuration)}.items():
+        if changes := "; ".join(_changes(*pair)):
+            said.append(f"another {what}: {changes}: ratios say nothing of the code alone")
     for side in sorted(before.sides.keys() & after.sides.keys()):
         mood = _mood(before.sides[side].measurements, after.sides[side].measurements)
-        said += [line for line in mood if line not in said]  # sides of one process have the same
+        said += [f"{side}: {line}" for line in mood]
         one, other = before.sides[side].versions, after.sides[side].versions
         changed = [f"{name} {one.get(name)} to {other.get(name)}" for name in one if one.get(name) != other.get(name)]
         if changed:
             said.append(f"{side}: {', '.join(changed)}")
     return said
+
+
+def _changes(before: Any, after: Any, path: str = "") -> Iterator[str]:
+    """Entries of nested dictionaries that are not the same, in words."""
+    if not (isinstance(before, dict) and isinstance(after, dict)):
+        if before != after:
+            yield f"{path}: {before} to {after}"
+        return
+    for name in before | after:
+        one, other = (entries.get(name, "nothing") for entries in (before, after))
+        yield from _changes(one, other, f"{path}.{name}" if path else name)
+
+
+def _moved(before: dict[str, list[Any]], after: dict[str, list[Any]]) -> float:
+    """By how much a rate of the machine moved at most, up or down; one where none was measured."""
+    pairs = [(before[name][0], after[name][0]) for name in RATES if before.get(name) and after.get(name)]
+    return max([1.0, *(max(one / other, other / one) for one, other in pairs if one and other)])
 
 
 def _mood(before: dict[str, list[Any]], after: dict[str, list[Any]]) -> list[str]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks import replay, results, suites, time_to_score
 from benchmarks.deep_vs_peers import PEERS
-from benchmarks.rendering import device_lines, library, render, spread, with_notes
+from benchmarks.rendering import command_of, device_lines, library, render, spread, with_notes
 from benchmarks.results import flat, quartiles
 from benchmarks.workers.deep_tasks import TASKS
 
@@ -17,7 +17,7 @@ def deep_table(directory: pathlib.Path) -> str:
     header = ("task", "library", "env steps/s", "jaxrl is faster by", "return", "seeds", "command")
     rows, measured = [], []
     for name, task in TASKS.items():
-        result = results.load(f"deep_vs_peers_{name}", directory)
+        result = results.load_any(f"deep_vs_peers_{name}", directory)
         what = f"{task.algorithm}, {task.env}" + (", replay of 10⁶" if task.capacity >= 1_000_000 else "")
         if result is None:
             command = f"`python -m benchmarks.deep_vs_peers --tasks {name}`"
@@ -32,7 +32,7 @@ def deep_table(directory: pathlib.Path) -> str:
             ratio = "1" if side == "jaxrl" else f"{quartiles([a / b for a, b in pairs])[1]:.2f}×"
             speed = spread(numbers["steps_per_second"], ",.0f")
             judged = [spread(returns, ".1f"), str(len(returns))]
-            rows.append([what, library(result, side), speed, ratio, *judged, f"`{result.command}`"])
+            rows.append([what, library(result, side), speed, ratio, *judged, command_of(result)])
     note = (
         "Median [quartiles] of paired repetitions, A B A B; the same work for each environment step. Return: greedy "
         "episodes in the same environment after the same number of steps, one judge for all; SBX, which takes minutes "
@@ -46,7 +46,7 @@ def score_table(directory: pathlib.Path) -> str:
     header = ("race", "bar", "library", "env steps", "seconds", "jaxrl is sooner by", "return", "command")
     rows, measured = [], []
     for name, race in time_to_score.RACES.items():
-        result = results.load(f"time_to_score_{name}", directory)
+        result = results.load_any(f"time_to_score_{name}", directory)
         what, bar = f"{name}, {race.env}", f"≥ {race.bar:g}"
         if result is None:
             command = f"`python -m benchmarks.time_to_score --races {name}`"
@@ -64,7 +64,7 @@ def score_table(directory: pathlib.Path) -> str:
                 seconds += f", in {len(reached)} of {len(numbers['seconds'])}"
             steps = " / ".join(f"{budget:,}" for budget in numbers["steps"])
             returns = spread(list(flat(numbers["returns"])), ".1f")
-            rows.append([what, bar, library(result, side), steps, seconds, ratio, returns, f"`{result.command}`"])
+            rows.append([what, bar, library(result, side), steps, seconds, ratio, returns, command_of(result)])
     note = (
         "Seconds, median [quartiles] of races with other seeds, the libraries in turn: compilation, and training of "
         "ten seeds to the end of the first budget of environment steps whose policies reach the bar in the median; "
@@ -78,7 +78,7 @@ def score_table(directory: pathlib.Path) -> str:
 def seeds_table(directory: pathlib.Path) -> str:
     """Many seeds in one program."""
     header = ("learner", "seeds", "steps/s of all", "of one seed alone", "fit / vmap", "state, MB a seed", "command")
-    result = results.load("many_seeds", directory)
+    result = results.load_any("many_seeds", directory)
     if result is None:
         return render(header, [["not measured", *["–"] * 5, "`python -m benchmarks.many_seeds`"]])
     rows = []
@@ -95,7 +95,7 @@ def seeds_table(directory: pathlib.Path) -> str:
                     spread(numbers["steps/s alone"], ",.0f"),
                     "1" if kind == "together" else ratio,
                     f"{numbers['bytes of a seed'][0] / 1e6:.2f}",
-                    f"`{result.command}`",
+                    command_of(result),
                 ]
             )
     note = "Median [quartiles]. fit / vmap: time of the same steps, median of paired ratios; bar: at most 1.2."
@@ -105,14 +105,14 @@ def seeds_table(directory: pathlib.Path) -> str:
 def replay_table(directory: pathlib.Path) -> str:
     """What replay costs, by its capacity."""
     header = ("replay", "capacity", "µs a call", "relative to the smallest", "command")
-    result = results.load("replay", directory)
+    result = results.load_any("replay", directory)
     if result is None:
         return render(header, [["not measured", *["–"] * 3, "`python -m benchmarks.replay`"]])
     numbers, sizes, rows = next(iter(result.sides.values())).measurements, result.configuration, []
     for kind, capacity in itertools.product(replay.KINDS, sizes["capacities"]):
         here, smallest = numbers[f"{kind}, {capacity}"], numbers[f"{kind}, {min(sizes['capacities'])}"]
         ratio = quartiles([a / b for a, b in zip(here, smallest, strict=True)])[1]
-        rows.append([kind, f"{capacity:,}", spread(here, ".1f"), f"{ratio:.2f}", f"`{result.command}`"])
+        rows.append([kind, f"{capacity:,}", spread(here, ".1f"), f"{ratio:.2f}", command_of(result)])
     note = (
         f"Median [quartiles]. A call adds a step of {sizes['num_envs']} environments and samples and reads "
         f"{sizes['batch_size']} steps of {sizes['observation'][0]} numbers each; by priority it also sets theirs anew, "
@@ -128,7 +128,7 @@ def suites_table(directory: pathlib.Path) -> str:
     header += ("minutes", "command")
     rows, measured = [], []
     for name, cell in suites.CELLS.items():
-        result = results.load(f"suites_{name}", directory)
+        result = results.load_any(f"suites_{name}", directory)
         command = f"`python -m benchmarks.suites --suites {name}`"
         if result is None:
             rows.append([cell.env, f"{cell.steps:,}", "not measured", *["–"] * 4, command])
@@ -138,7 +138,7 @@ def suites_table(directory: pathlib.Path) -> str:
         means = [f"{np.mean(numbers[key]):.2f}" for key in ("returns", "random_returns")]
         minutes = f"{numbers['seconds'][0] / 60:.1f}"
         steps = f"{result.configuration['steps']:,}"
-        rows.append([cell.env, steps, *means, *suites.in_words(result), minutes, f"`{result.command}`"])
+        rows.append([cell.env, steps, *means, *suites.in_words(result), minutes, command_of(result)])
     note = (
         "PPO, one seed, and what it took to learn. Actions are sampled, not greedy; means over first episodes, of "
         "which those that did not finish (within 1000 or 2000 steps) count as far as they went."

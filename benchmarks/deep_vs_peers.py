@@ -14,7 +14,7 @@ import numpy as np
 import tyro
 
 from benchmarks import machine, results
-from benchmarks.peers import LIBRARIES, Worker, default_cache, find_python
+from benchmarks.peers import LIBRARIES, default_cache, started
 from benchmarks.results import Result, Side
 from benchmarks.turns import measure_each, run_in_turn, say, train_policies
 from benchmarks.workers.deep_tasks import TASKS, Task
@@ -57,8 +57,7 @@ def measure(name: str, options: Options) -> Result:
     sides = ("jaxrl", *PEERS[name])
     # Fewer where Python steps the environments.
     steps_of = {side: task.steps // 10 if LIBRARIES[f"deep {side}"].slow else task.steps for side in sides}
-    workers = {side: Worker(f"deep {side}", find_python(f"deep {side}", {}, cache), name) for side in sides}
-    try:
+    with started({side: f"deep {side}" for side in sides}, cache, name) as workers:
         facts = {side: worker.ask("describe") for side, worker in workers.items()}
         seconds = {side: worker.ask("compile", steps=steps_of[side])["seconds"] for side, worker in workers.items()}
         numbers = run_in_turn(task.algorithm, workers, steps_of.__getitem__, options.repetitions)
@@ -66,9 +65,6 @@ def measure(name: str, options: Options) -> Result:
             numbers[side]["compile_seconds"] = [seconds[side]]
         results.save(make_result(options, name, facts, numbers), options.results)  # the policies take longest
         trained = train_policies(workers, functools.partial(options.seeds, task), task.policy_steps)
-    finally:
-        for worker in workers.values():
-            worker.close()
     judge(options, task, trained, numbers)
     return make_result(options, name, facts, numbers)
 
@@ -95,7 +91,7 @@ def make_result(options: Options, name: str, facts: dict[str, Any], numbers: dic
 
 def judge(options: Options, task: Task, trained: dict[str, list[Any]], numbers: dict[str, Any]) -> None:
     """Add the returns of the policies to the numbers of their sides."""
-    from benchmarks.evaluator import play  # starts JAX here: only after all timing
+    from benchmarks.evaluator import play  # starts JAX here: not for those who read results
 
     for side, policies in trained.items():
         if policies:

@@ -19,7 +19,7 @@ import tyro
 
 from benchmarks import machine, results
 from benchmarks.exact import best_values
-from benchmarks.peers import Worker, default_cache, find_python
+from benchmarks.peers import Worker, default_cache, started
 from benchmarks.processes import arrays, frozen_lake, solve_inventory
 from benchmarks.results import Result, Side
 from benchmarks.sweeps import dense_sweeps, fanout_sweeps
@@ -158,21 +158,15 @@ def measure(options: Options) -> Result:
         measured = sweeps(options.repetitions)
         show(f"{what} sweep", measured)
         measurements |= {f"sweep, {what}: {name}": seconds for name, seconds in measured.items()}
-    cache = options.cache or default_cache()
-    workers = {
-        name: Worker(name, find_python(name, {}, cache), Configuration())
-        for name in dict.fromkeys(library for library, _ in METHODS.values())
-    }
-    with jax.enable_x64():
+    libraries, versions = {library: library for library, _ in METHODS.values()}, machine.versions()
+    with started(libraries, options.cache or default_cache(), Configuration()) as workers, jax.enable_x64():
         for what, (mdps, discount) in problems_of(options).items():
             measured = solves(options, workers, mdps, discount)
             show(what, {name: values["seconds"] for name, values in measured.items()})
             for name, values in measured.items():
                 measurements |= {f"{what}: {name}: {key}": numbers for key, numbers in values.items()}
-    versions = machine.versions()
-    for name, worker in workers.items():
-        versions |= {f"{k} of {name}": v for k, v in worker.ask("describe")["versions"].items()}
-        worker.close()
+        for name, worker in workers.items():
+            versions |= {f"{k} of {name}": v for k, v in worker.ask("describe")["versions"].items()}
     if options.huge:
         answer = solve_inventory(options.huge)
         print(f"{options.huge:,} states: {answer}", flush=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from benchmarks import results
 from benchmarks.lm_learning import CELLS
 from benchmarks.lm_vs_peers import BARS
-from benchmarks.rendering import device_lines, library, render, spread, with_notes
+from benchmarks.rendering import command_of, device_lines, library, render, spread, with_notes
 from benchmarks.results import Result, quartiles
 from benchmarks.workers.lm_tasks import TASKS
 
@@ -39,7 +39,7 @@ def lm_learning_table(directory: pathlib.Path) -> str:
     header = ("task", "", "pass@1", "bar", "greedy", "pass@16", "tokens", "s a seed", "s in all", "command")
     rows, measured = [], []
     for name in CELLS:
-        result = results.load(f"lm_learning_{name}", directory)
+        result = results.load_any(f"lm_learning_{name}", directory)
         if result is None:
             command = f"`python -m benchmarks.lm_learning --cells {name}`"
             rows.append([name, "not measured", *["–"] * 7, command])
@@ -76,7 +76,7 @@ def _cell_rows(name: str, result: Result) -> list[list[str]]:
         together = _duration(numbers["seconds"][0], CELLS[name].seconds) if when == "after" else "–"
         what = f"{name}, {said['parameters']:,} parameters" if when == "before" else ""
         length = _range(numbers[f"{when} length"], ".1f")
-        command = f"`{result.command}`" if when == "before" else ""
+        command = command_of(result) if when == "before" else ""
         rows.append([what, word, first, bar, *others, length, taken, together, command])
     return rows
 
@@ -87,7 +87,7 @@ def lm_vs_peers_table(directory: pathlib.Path) -> str:
     rows, measured = [], []
     for name, task in TASKS.items():
         what = KINDS[name].format(**vars(task))
-        result = results.load(f"lm_vs_peers_{name}", directory)
+        result = results.load_any(f"lm_vs_peers_{name}", directory)
         if result is None:
             command = f"`python -m benchmarks.lm_vs_peers --tasks {name}`"
             rows.append([what, "not measured", *["–"] * 4, command])
@@ -107,7 +107,7 @@ def lm_vs_peers_table(directory: pathlib.Path) -> str:
                     "1" if side == "jaxrl" else f"{ratio:.2f}×",
                     "–" if side == "jaxrl" else _verdict(ratio, BARS[name], "×"),
                     f"{facts.measurements['peak_gib'][0]:.2f}",
-                    f"`{result.command}`",
+                    command_of(result),
                 ]
             )
     note = (
@@ -123,7 +123,7 @@ def lm_vs_peers_table(directory: pathlib.Path) -> str:
 def lm_memory_table(directory: pathlib.Path) -> str:
     """A step of GRPO of a large model."""
     header = ("model", "peak memory, GiB", "a step, s", "largest array of logits", "logits of the batch", "command")
-    result = results.load("lm_memory", directory)
+    result = results.load_any("lm_memory", directory)
     if result is None:
         return render(header, [["not measured", *["–"] * 4, "`python -m benchmarks.lm_memory`"]])
     numbers = next(iter(result.sides.values())).measurements
@@ -132,7 +132,7 @@ def lm_memory_table(directory: pathlib.Path) -> str:
         f"{numbers['peak_gib'][0]:.1f}",
         f"{numbers['step_seconds'][-1]:.0f}",
         *(f"{numbers[name][0]:,} numbers" for name in ("largest_logits", "logits_of_the_batch")),
-        f"`{result.command}`",
+        command_of(result),
     ]
     sizes = "{prompts} prompts of {prompt_length} tokens, {group_size} completions of {new_tokens} tokens each"
     note = f"{sizes.format(**result.configuration)}, drawn, judged and learned from, Adam included."

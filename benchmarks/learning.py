@@ -154,6 +154,7 @@ def measure(name: str, env: str, options: Options) -> Result:
     import jax
 
     import jaxrl
+    from jaxrl.engine.profiling.programs import without_cache
     from jaxrl.types import env_steps
 
     settings = configuration(name, env, options)
@@ -161,7 +162,8 @@ def measure(name: str, env: str, options: Options) -> Result:
     algorithm, _, every = make_algorithm(name, jaxrl.envs.make(env), env, settings["steps"])
     keys = jax.random.split(jax.random.key(0), seeds)
     wall, cpu, clock = time.perf_counter(), time.process_time(), Clock()
-    fitted = jaxrl.fit(algorithm, keys, every * EVALUATIONS, evaluate_every=every, loggers=[clock])
+    with without_cache():
+        fitted = jaxrl.fit(algorithm, keys, every * EVALUATIONS, evaluate_every=every, loggers=[clock])
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     returns = np.asarray(fitted.evaluations["return"], dtype=np.float64).reshape(-1, seeds)
     assert len(returns) == EVALUATIONS, f"fit evaluated {len(returns)} times"

@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks import results
 from benchmarks.learning import CELLS, FULL, PUBLISHED, Cell, result_name
-from benchmarks.rendering import device_lines, render, spread, with_notes
+from benchmarks.rendering import command_of, device_lines, render, spread, with_notes
 from benchmarks.results import Result, quartiles
 
 CPU_MINUTES = 30
@@ -16,9 +16,7 @@ CPU_MINUTES = 30
 
 def learning_table(directory: pathlib.Path, cells: Mapping[tuple[str, str], Cell] = CELLS) -> str:
     """Learning: one row a cell, the measured ones from their results."""
-    folders = [results.folder(platform, directory) for platform in results.PLATFORMS]
-    loaded = {cell: [results.load(result_name(*cell), folder) for folder in folders] for cell in cells}
-    found = {cell: next(filter(None, each), None) for cell, each in loaded.items()}
+    found = {cell: results.load_any(result_name(*cell), directory) for cell in cells}
     what = ("algorithm", "environment", "steps", "seeds")
     header = (*what, "return", "bar", "seconds to it", "published", "CPU-minutes", "command")
     rows = [learning_row(*cell, cells[cell], result) for cell, result in found.items()]
@@ -77,5 +75,5 @@ def learning_row(algorithm: str, env: str, cell: Cell, result: Result | None) ->
         "–" if cell.fails else seconds_to_bar(result, cell.threshold),
         published + (f", {below:.1f} below" if below > 0.05 else ""),
         f"{cpu_minutes(result):.1f}",
-        f"`{result.command}`",
+        command_of(result),
     ]

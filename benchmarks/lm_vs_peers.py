@@ -9,11 +9,10 @@ import dataclasses
 import pathlib
 from collections.abc import Sequence
 
-import jax
 import tyro
 
 from benchmarks import machine, results
-from benchmarks.peers import Worker, default_cache, find_python
+from benchmarks.peers import default_cache, started
 from benchmarks.results import Result, Side
 from benchmarks.turns import measure_each, run_in_turn
 from benchmarks.workers.lm_tasks import SHAPE, TASKS
@@ -44,15 +43,11 @@ def measure(name: str, options: Options) -> Result:
 def compare(name: str, options: Options) -> Result:
     """Run one comparison."""
     task, cache = TASKS[name], options.cache or default_cache()
-    workers = {side: Worker(f"lm {side}", find_python(f"lm {side}", {}, cache), name) for side in SIDES}
-    try:
+    with started({side: f"lm {side}" for side in SIDES}, cache, name) as workers:
         facts = {side: worker.ask("describe") for side, worker in workers.items()}
         numbers = run_in_turn(name, workers, lambda _: task.steps, options.repetitions, "tokens", task.tokens)
         for side, worker in workers.items():
             numbers[side]["peak_gib"] = [worker.ask("peak")["gib"]]
-    finally:
-        for worker in workers.values():
-            worker.close()
     parameters = {side: fact.pop("parameters") for side, fact in facts.items()}
     assert len(set(parameters.values())) == 1, f"not of one size: {parameters}"
     return Result(
@@ -68,7 +63,7 @@ def compare(name: str, options: Options) -> Result:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = tyro.cli(Options, args=arguments, prog="python -m benchmarks.lm_vs_peers")
-    if jax.default_backend() != "cpu":
+    if machine.backend() != "cpu":
         raise SystemExit("lm_vs_peers: two cores of a CPU are compared here; set JAX_PLATFORMS=cpu")
     measure_each("tasks", options.tasks, TASKS, lambda name: measure(name, options), options.results)
 

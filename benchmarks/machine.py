@@ -2,11 +2,13 @@
 
 import contextlib
 import datetime
+import functools
 import importlib.metadata
 import os
 import pathlib
 import platform
 import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,6 +29,20 @@ PACKAGES = (
     "xminigrid",
 )
 PREFIXES = ("JAX_", "XLA_", "TF_", "OMP_", "MKL_", "OPENBLAS_", "CUDA_", "NVIDIA_TF32")
+
+
+@functools.cache
+def backend() -> str:
+    """JAX's name of the platform, from a process that ends: the device is left to those that measure.
+
+    Raises:
+      SystemExit: where JAX finds no device.
+    """
+    code = "import jax; print(jax.default_backend())"
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise SystemExit("JAX does not start; what it says stands above")
+    return done.stdout.split()[-1]
 
 
 def device() -> Device:

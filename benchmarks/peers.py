@@ -1,5 +1,6 @@
 """Peers in environments of their own, driven as child processes that stay warm between measurements."""
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import json
@@ -8,10 +9,10 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from typing import Any
 
-import jax
-
+from benchmarks import machine
 from benchmarks.results import ROOT
 from benchmarks.workers.configuration import Configuration
 
@@ -19,6 +20,7 @@ VARIABLES = {
     "JAX_ENABLE_COMPILATION_CACHE": "false",  # a cached program would pass for a fast compiler
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # several processes share one accelerator
 }
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # this one too, which judges policies
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +132,7 @@ class Worker:
     def __init__(self, name: str, python: str, configuration: Configuration | str) -> None:
         self.name = name
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the process
-        platform = {"gpu": "cuda"}.get(jax.default_backend(), jax.default_backend())
+        platform = {"gpu": "cuda"}.get(machine.backend(), machine.backend())
         environment = os.environ | VARIABLES | {"JAX_PLATFORMS": platform}  # a peer that has no such device says so
         plain = isinstance(configuration, str)
         argument = configuration if plain else json.dumps(dataclasses.asdict(configuration))
@@ -168,6 +170,28 @@ class Worker:
     def close(self) -> None:
         """End the process: its standard input closes."""
         assert self.process.stdin
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # of one that died before it read everything
+            self.process.stdin.close()
         self.process.wait()
         self.errors.close()
+
+
+@contextlib.contextmanager
+def started(
+    libraries: dict[str, str], cache: pathlib.Path, configuration: Configuration | str
+) -> Iterator[dict[str, Worker]]:
+    """Workers, which end with the block, however it ends.
+
+    Args:
+      libraries: keys of `LIBRARIES`, by the names that their workers are to have.
+      cache: as of `find_python`.
+      configuration: as of `Worker`.
+    """
+    workers: dict[str, Worker] = {}
+    try:
+        for name, library in libraries.items():
+            workers[name] = Worker(library, find_python(library, {}, cache), configuration)
+        yield workers
+    finally:
+        for worker in workers.values():
+            worker.close()

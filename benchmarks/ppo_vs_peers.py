@@ -69,9 +69,8 @@ def quick(options: Options) -> Options:
     return dataclasses.replace(options, **changes, policy_seeds=2, slow_policy_seeds=1, episodes=4)
 
 
-def compile_in_turn(options: Options, pythons: dict[str, str]) -> tuple[dict[str, Worker], Measurements]:
-    """Compile in fresh processes, in turn; the last process of each side stays for the runs."""
-    workers: dict[str, Worker] = {}
+def compile_in_turn(options: Options, pythons: dict[str, str], workers: dict[str, Worker]) -> Measurements:
+    """Compile in fresh processes, in turn; `workers` has the last one of each side, for the runs."""
     seconds: dict[str, list[Any]] = {name: [] for name in pythons}
     for repetition in range(options.compilations):
         for name, python in pythons.items():
@@ -81,11 +80,11 @@ def compile_in_turn(options: Options, pythons: dict[str, str]) -> tuple[dict[str
             seconds[name].append(workers[name].ask("compile", steps=options.steps(name))["seconds"])
             if seconds[name][-1] is not None:
                 say(f"compile {repetition + 1}/{options.compilations} {name}: {seconds[name][-1]:.2f} s")
-    return workers, {name: {"compile_seconds": values} for name, values in seconds.items()}
+    return {name: {"compile_seconds": values} for name, values in seconds.items()}
 
 
 def judge(options: Options, policies: dict[str, list[Any]]) -> Measurements:
-    from benchmarks.evaluator import play  # starts JAX here: only after all timing
+    from benchmarks.evaluator import play  # starts JAX here: not for those who read results
 
     env = options.configuration.env
     return {
@@ -124,8 +123,9 @@ def measure(options: Options) -> Result:
         raise SystemExit(f"unknown peers: {', '.join(unknown)}; there are: {', '.join(LIBRARIES)}")
     cache = options.cache or default_cache()
     pythons = {name: find_python(name, given, cache) for name in dict.fromkeys(("jaxrl", *options.peers))}
-    workers, numbers = compile_in_turn(options, pythons)
+    workers: dict[str, Worker] = {}
     try:
+        numbers = compile_in_turn(options, pythons, workers)
         facts = {name: worker.ask("describe") for name, worker in workers.items()}
         for name, rates in run_in_turn("run", workers, options.steps, options.repetitions).items():
             numbers[name] |= rates

@@ -7,6 +7,8 @@ import numpy as np
 from benchmarks.results import Result, quartiles
 from benchmarks.tabular_learning import bound_of
 
+FEW = 5
+"""Repetitions below which quartiles say little."""
 SHOWN = ("python", "jax", "jaxlib", "flax", "optax", "gymnax", "brax", "craftax", "jumanji", "xminigrid")
 
 
@@ -30,6 +32,12 @@ def spread(values: Sequence[float | None], form: str) -> str:
     without = f" ({missing} of {len(values)} missing)" if missing else ""
     form = f"z{form}"  # no minus before a rounded zero
     return f"{middle:{form}} [{low:{form}}, {high:{form}}]{without}"
+
+
+def command_of(result: Result) -> str:
+    """What repeats it, and on what, if that is no CPU."""
+    where = "" if result.device.platform == "cpu" else f" on {result.device.kind}"
+    return f"`{result.command}`{where}"
 
 
 def device_lines(measured: Sequence[Result]) -> list[str]:
@@ -91,7 +99,7 @@ def peer_row(result: Result, name: str) -> list[str]:
         "1" if name == "jaxrl" else f"{quartiles([a / b for a, b in pairs])[1]:.2f}×",
         spread(numbers["compile_seconds"], ".2f"),
         spread(returns, ".1f"),
-        f"`{result.command}`",
+        command_of(result),
     ]
 
 
@@ -112,7 +120,7 @@ def tabular_table(result: Result | None) -> str:
                 spread(numbers["scores"], ".2%"),
                 bound_of(row["kind"]),
                 f"{numbers['steps_per_second'][0]:,.0f}",
-                f"`{result.command}`",
+                command_of(result),
             ]
         )
     seeds = len(next(iter(result.sides.values())).measurements["scores"])
@@ -137,14 +145,16 @@ def solvers_table(result: Result | None) -> str:
     for name, values in numbers.items():
         work, _, what = name.partition(": ")
         if name.startswith("sweep, "):
-            rows.append([work, what, spread([1e3 * x for x in values], ".1f"), "–", f"`{result.command}`"])
+            rows.append([work, what, _milliseconds(values), "–", command_of(result)])
         elif what.endswith(": seconds"):
             solver = what.removesuffix(": seconds")
             error = f"{numbers[f'{work}: {solver}: error'][0]:.0e}"
             layout = "" if solver.startswith("jaxrl") else ", dense"
-            rows.append([work, solver + layout, spread([1e3 * x for x in values], ".1f"), error, f"`{result.command}`"])
+            rows.append([work, solver + layout, _milliseconds(values), error, command_of(result)])
     huge = {name.rpartition(": ")[2]: value[0] for name, value in numbers.items() if "functional" in name}
-    note = "Median [quartiles]. Sweeps are in float32, solves in float64, asked for values within 1e-4; error: the "
+    few = sorted({len(x) for name, x in numbers.items() if name.endswith(": seconds") and len(x) < FEW})
+    note = "Median [quartiles]" + "".join(f"; of {number}: of so many repetitions" for number in few) + ". "
+    note += "Sweeps are in float32, solves in float64, asked for values within 1e-4; error: the "
     note += "largest true one. Dense, fan-out: the arrays that a solver is given, of every successor or of those that "
     note += "there are. The peers' versions are in `benchmarks/peers.py`. The gathers alone also write what they read, "
     note += "which a sweep does not."
@@ -161,6 +171,11 @@ def solvers_table(result: Result | None) -> str:
     return with_notes(render(header, rows), note, *device_lines([result]))
 
 
+def _milliseconds(seconds: Sequence[float]) -> str:
+    """Median and quartiles; of few repetitions, how many they are."""
+    return spread([1e3 * x for x in seconds], ".1f") + (f" of {len(seconds)}" if len(seconds) < FEW else "")
+
+
 def complexity_table(result: Result | None) -> str:
     """Slopes of the cost of a sweep."""
     header = ("sweep", "sizes", "slope", "expected", "command")
@@ -170,7 +185,7 @@ def complexity_table(result: Result | None) -> str:
     for name, expected in result.configuration["expected"].items():
         sizes = numbers[f"{name}: sizes"]
         slope = f"{numbers[f'{name}: slope'][0]:.2f}"
-        rows.append([name, f"{sizes[0]:,} to {sizes[-1]:,}", slope, expected, f"`{result.command}`"])
+        rows.append([name, f"{sizes[0]:,} to {sizes[-1]:,}", slope, expected, command_of(result)])
     return with_notes(render(header, rows), *device_lines([result]))
 
 
@@ -190,7 +205,7 @@ def runs_table(result: Result | None) -> str:
                 spread(numbers[f"α={rate}: steps/s together"], ",.0f"),
                 f"{numbers[f'α={rate}: steps/s one after the other'][0]:,.0f}",
                 f"{differ}, by at most {largest:.0e}" if differ else "0",
-                f"`{result.command}`",
+                command_of(result),
             ]
         )
     note = (

@@ -158,6 +158,11 @@ def load(name: str, directory: pathlib.Path = RESULTS) -> Result | None:
     return from_json(path.read_text()) if path.exists() else None
 
 
+def load_any(name: str, directory: pathlib.Path = RESULTS) -> Result | None:
+    """As `load`, from the first folder of `PLATFORMS` that has it."""
+    return next(filter(None, (load(name, folder(platform, directory)) for platform in PLATFORMS)), None)
+
+
 def finite_or_null(values: Any) -> list[Any]:
     """An array as nested lists in which NaN (no episode finished, say) has become null."""
     array = np.asarray(values, dtype=np.float64)

@@ -28,11 +28,13 @@ TABLES: dict[str, Callable[[pathlib.Path], str]] = {
     "lm_learning": language_tables.lm_learning_table,
     "lm_vs_peers": language_tables.lm_vs_peers_table,
     "lm_memory": language_tables.lm_memory_table,
-    "tabular_learning": lambda directory: rendering.tabular_table(results.load("tabular_learning", directory)),
-    "dynamic_programming": lambda directory: rendering.solvers_table(results.load("dynamic_programming", directory)),
-    "complexity": lambda directory: rendering.complexity_table(results.load("complexity", directory)),
-    "independent_runs": lambda directory: rendering.runs_table(results.load("independent_runs", directory)),
-    "ppo_vs_peers": lambda directory: rendering.peers_table(results.load("ppo_vs_peers", directory)),
+    "tabular_learning": lambda directory: rendering.tabular_table(results.load_any("tabular_learning", directory)),
+    "dynamic_programming": lambda directory: rendering.solvers_table(
+        results.load_any("dynamic_programming", directory)
+    ),
+    "complexity": lambda directory: rendering.complexity_table(results.load_any("complexity", directory)),
+    "independent_runs": lambda directory: rendering.runs_table(results.load_any("independent_runs", directory)),
+    "ppo_vs_peers": lambda directory: rendering.peers_table(results.load_any("ppo_vs_peers", directory)),
 }
 
 

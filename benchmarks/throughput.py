@@ -128,7 +128,7 @@ class Options:
 
     cells: tuple[str, ...] = ()
     """Empty: all, on a CPU those that two cores can."""
-    repetitions: int = 9
+    repetitions: int = 15
     seconds: float = float("inf")
     """No cell begins after so many."""
     results: pathlib.Path = results.RESULTS
@@ -139,9 +139,11 @@ def measure(name: str, options: Options) -> Result:
     import jax
 
     import jaxrl
+    from jaxrl.engine.profiling.peaks import measure_peaks
 
     cell = CELLS[name]
     algorithm = cell.build()
+    measure_peaks.cache_clear()  # the machine of the first cell may have been in another mood
     profile = jaxrl.profile(algorithm, num_seeds=cell.num_seeds, repetitions=options.repetitions)
     low, median, high = profile.per_second
     say(f"{name}: {median:,.0f} {profile.unit}/s [{low:,.0f}, {high:,.0f}]")
@@ -179,8 +181,14 @@ def measurements(profile: Any) -> dict[str, list[Any]]:
     }
     if profile.tokens:
         numbers["tokens_per_second"] = list(profile.tokens_per_second)
+    if profile.unsplit_seconds:
+        numbers["unsplit_update_seconds"] = list(profile.unsplit_seconds)
     if profile.thread_seconds:
-        numbers["threads"] = list(profile.thread_seconds)
+        numbers |= {"thread_seconds": list(profile.thread_seconds), "thread_cost": [profile.thread_cost]}
+    if profile.stages:
+        numbers["in no stage"] = list(profile.open_shares())
+    if any(stage.within for stage in profile.stages.values()):
+        numbers["in no part"] = list(profile.open_shares(parts=True))
     for name, stage in profile.stages.items():
         numbers[f"stage {name}" if stage.within is None else f"part {name} of {stage.within}"] = list(stage.seconds)
     numbers |= {f"peak {limit}": [value] for limit, value in dataclasses.asdict(profile.peaks).items()}

@@ -2,13 +2,12 @@
 
 import pathlib
 import statistics
-from typing import Any
 
 from benchmarks import results
 from benchmarks.rendering import device_lines, render, spread, with_notes
 from benchmarks.results import Result
 from benchmarks.throughput import CELLS
-from jaxrl.engine.profiling.measure import cost_of
+from jaxrl.engine.profiling.report import prefixed
 
 
 def throughput_table(directory: pathlib.Path) -> str:
@@ -20,7 +19,9 @@ def throughput_table(directory: pathlib.Path) -> str:
         "compile, s",
         "FLOP/s, of peak",
         "B/s, of peak",
-        "in no stage, no part",
+        "in no stage",
+        "in no part",
+        "threads",
         "command",
     )
     rows, measured = [], []
@@ -32,18 +33,18 @@ def throughput_table(directory: pathlib.Path) -> str:
                 rows.append(throughput_row(result))
             elif platform == "gpu" or (platform == "cpu" and not cell.accelerator):
                 command = f"`python -m benchmarks.throughput --cells {name}`"
-                rows.append([cell.what, platform, "not measured", *["–"] * 4, command])
+                rows.append([cell.what, platform, "not measured", *["–"] * 6, command])
     note = (
         "Median [quartiles]; compilation is tracing, lowering, compiling one program. Peaks are of the same process: "
         "the fastest float32 matrix product, and the faster of a copy and a matrix–vector product. FLOPs and bytes are "
         "counted from the compiled program, as if nothing were cached between kernels: what caches hold may exceed the "
         "peak, as may a program that only reads. In no stage: the part of an update that its halves, or a solver's "
-        "stages, each timed as a program of its own, leave open; negative where they alone cost more than together. "
-        "Threads, which are in neither: by how much more an update exceeds the sum of its stages than where XLA splits "
-        "no loop over a CPU's threads, if it is more than noise. "
-        "In no part: the same of what they are made of, as environment, policy, gradient, optimizer. A replay fills "
-        "while it is measured, and rows are drawn from what it has. Language models are new: a trained one may write "
-        "longer."
+        "stages, each timed as a program of its own, leave open, threads taken off; negative where they alone cost "
+        "more than together. In no part: the same of what they are made of, as environment, policy, gradient, "
+        "optimizer. Threads: by how much more an update exceeds the sum of its stages than where XLA splits no loop "
+        "over a CPU's threads; a dash where an update is no slower with threads, or chance may have made it so. A "
+        "replay fills while it is measured, and rows are drawn from what it has. Language models are new: a trained "
+        "one may write longer."
     )
     notes = [note] if measured else []
     return with_notes(render(header, rows), *notes, *_made(measured), *device_lines(measured))
@@ -72,31 +73,14 @@ def throughput_row(result: Result) -> list[str]:
         f"{numbers['compile_seconds'][0]:.1f}",
         share(numbers["flops"][0], seconds, numbers["peak product_flops"][0]),
         share(numbers["bytes"][0], seconds, bandwidth),
-        open_shares(numbers, seconds),
+        *(spread(numbers[what], ".1%") if what in numbers else "–" for what in ("in no stage", "in no part")),
+        f"{cost / seconds:.1%}" if (cost := numbers.get("thread_cost", [0.0])[0]) else "–",
         f"`{result.command}`",
     ]
-
-
-def open_shares(numbers: dict[str, list[Any]], seconds: float) -> str:
-    """The part of an update that its stages leave open, and the part that theirs do."""
-    timed = {
-        name: statistics.median(values) for name, values in numbers.items() if name.startswith(("stage ", "part "))
-    }
-    stages = {name.removeprefix("stage "): value for name, value in timed.items() if name.startswith("stage ")}
-    if not stages:
-        return "–"
-    parts = {stage: [v for name, v in timed.items() if name.endswith(f" of {stage}")] for stage in stages}
-    leaves = [sum(parts[stage] or [value]) for stage, value in stages.items()]
-    threads = cost_of(numbers.get("threads", ()))
-    said = f"{1 - (sum(stages.values()) + threads) / seconds:.1%}"
-    said = f"threads {threads / seconds:.1%}; {said}" if threads else said
-    return f"{said}, {1 - (sum(leaves) + threads) / seconds:.1%}" if any(parts.values()) else said
 
 
 def share(count: float | None, seconds: float, peak: float) -> str:
     """A rate with its prefix, and its part of a peak."""
     if count is None:
         return "–"
-    rate = count / seconds
-    prefix, size = next((p for p in (("T", 1e12), ("G", 1e9), ("M", 1e6)) if rate >= p[1]), ("", 1.0))
-    return f"{rate / size:.3g} {prefix}, {rate / peak:.1%}"
+    return f"{prefixed(count / seconds).strip()}, {count / seconds / peak:.1%}"

@@ -5,6 +5,7 @@ import importlib
 import json
 import math
 import os
+import pathlib
 import sys
 import time
 import types
@@ -329,6 +330,36 @@ def test_the_worker_of_jaxrl_answers_until_it_dies():
     assert [np.shape(layer["kernel"]) for layer in policies[0]] == [(4, 8), (8, 8), (8, 2)]
 
 
+class Failing:
+    """A worker of which the second one does not start."""
+
+    running = 0
+
+    def __init__(self, *_):
+        if Failing.running == 1:
+            raise OSError("no such Python")
+        Failing.running += 1
+
+    def ask(self, do, **_):
+        return {"seconds": 1.0}
+
+    def close(self):
+        Failing.running -= 1
+
+
+def test_no_worker_is_left_behind_one_that_does_not_start(monkeypatch, tmp_path):
+    monkeypatch.setattr(peers, "find_python", lambda *_: sys.executable)
+    monkeypatch.setattr(peers, "Worker", Failing)
+    with pytest.raises(OSError, match="no such Python"), peers.started(dict.fromkeys("ab", "jaxrl"), tmp_path, TINY):
+        pytest.fail("the block must not begin")
+    assert Failing.running == 0
+    monkeypatch.setattr(ppo_vs_peers, "find_python", lambda *_: sys.executable)
+    monkeypatch.setattr(ppo_vs_peers, "Worker", Failing)
+    with pytest.raises(OSError, match="no such Python"):
+        ppo_vs_peers.measure(ppo_vs_peers.Options(peers=("rejax",), cache=tmp_path))
+    assert Failing.running == 0
+
+
 @pytest.mark.parametrize("name", TASKS)
 def test_runs_of_a_task_are_whole_numbers_of_updates(name):
     task = TASKS[name]
@@ -443,7 +474,7 @@ def test_all_judgements_of_a_seed_are_of_the_same_prompts(monkeypatch):
 
 @pytest.mark.parametrize("name", lm_learning.CELLS)
 def test_figures_of_language_models_are_of_the_presets_that_their_commands_read(name):
-    found = results.load(f"lm_learning_{name}", results.RESULTS)
+    found = results.load_any(f"lm_learning_{name}")
     if found is None:
         assert f"| {name} | not measured |" in language_tables.lm_learning_table(results.RESULTS)
         return
@@ -488,7 +519,7 @@ def test_quick_changes_sizes_only():
 
 
 def test_the_table_of_learners_is_of_the_rows_that_there_are():
-    result = results.load("tabular_learning", results.RESULTS)
+    result = results.load_any("tabular_learning")
     there_are = {}
     for name, row in rows().items():
         options = {key: list(value) if isinstance(value, tuple) else value for key, value in row.options.items()}
@@ -651,6 +682,32 @@ def test_a_machine_in_another_mood_is_said():
     assert "mood" not in compared(limits, limits)[1]
 
 
+def test_what_the_machine_itself_moved_is_noise():
+    steady, slower = [1.0, 1.01, 1.02, 1.03, 1.04], [1.2, 1.21, 1.22, 1.23, 1.24]
+    moved = "the machine moved as much"
+    for peak, noise in ((10.0, "no"), (9.0, "no"), (7.5, moved), (13.0, moved)):  # a fifth slower, or what a copy moved
+        one, other = ({"seconds": s, "peak copy_bytes": [p]} for s, p in ((steady, 10.0), (slower, peak)))
+        rows, _ = compared(one, other)
+        assert rows["seconds"][-1] == noise
+    rows, _ = compared(
+        {"seconds": steady, "peak copy_bytes": [1.0]}, {"seconds": steady[::-1], "peak copy_bytes": [2.0]}
+    )
+    assert rows["seconds"][-1] == "yes"
+
+
+def test_repetitions_without_a_number_are_said():
+    rows, _ = compared({"seconds": [1.0] * 4 + [None]}, {"seconds": [2.0] * 5})
+    assert rows["seconds"][-2:] == ["–", "without 1 and 0 that have no number"]
+
+
+def test_a_change_of_configuration_is_named():
+    one, other = (
+        dataclasses.replace(timed_result([1.0]), configuration={"dqn": {"fields": {"rate": rate, "batch": 4}}})
+        for rate in (0.1, 0.2)
+    )
+    assert "another configuration: dqn.fields.rate: 0.1 to 0.2: ratios" in compare.comparison(one, other)
+
+
 def test_the_interval_holds_what_is_true_nineteen_times_of_twenty():
     random = np.random.default_rng(0)
     held = 0
@@ -722,38 +779,34 @@ def test_results_of_an_accelerator_stand_beside_those_of_the_cpu(tmp_path):
 
 
 def test_one_benchmark_that_fails_does_not_end_the_suite(tmp_path, monkeypatch, capsys):
-    ran = []
+    ran, platform = [], "cpu"
 
-    def main_of(name):
-        def main(arguments):
-            assert arguments[-2] == "--results" and arguments[-1].startswith("runs/benchmarks-")
-            ran.append(" ".join([name, *arguments[:-2]]))
-            if name == "replay":
-                raise ValueError("no room")
-            if name == "lm_vs_peers":
-                raise SystemExit("cores: there are 1")
-
-        return types.SimpleNamespace(main=main)
+    def process(command, cwd):
+        assert command[:3] == [sys.executable, "-m", "benchmarks"] and command[-2] == "--results"
+        ran.append(" ".join(command[3:-2]))
+        if command[3] == "throughput" and command[5] != "sac":
+            cell = make_result(f"throughput_{command[5]}")
+            device = dataclasses.replace(cell.device, platform=platform)
+            results.save(dataclasses.replace(cell, device=device), pathlib.Path(command[-1]))
+        fails = command[3] in ("replay", "lm_vs_peers") or "sac" in command
+        return types.SimpleNamespace(returncode=-9 if fails else 0)
 
     monkeypatch.chdir(tmp_path)
-
-    def measure(name, options):
-        if name == "sac":
-            raise MemoryError("no room")
-        return make_result(f"throughput_{name}")
-
-    monkeypatch.setattr(suite.throughput, "measure", measure)
-    monkeypatch.setattr(suite.importlib, "import_module", lambda name: main_of(name.rpartition(".")[2]))
+    monkeypatch.setattr(suite.subprocess, "run", process)
+    monkeypatch.setattr(suite.machine, "backend", lambda: platform)
     with pytest.raises(SystemExit, match="failed: sac, replay, lm_vs_peers"):
         suite.run("full", ["replay", "lm_vs_peers", "learning"])
     (path,) = (tmp_path / "runs").rglob("suite_full.json")
-    assert "dqn" in results.from_json(path.read_text()).sides
-    assert ran == ["replay", "lm_vs_peers", "learning"] and "no room" in capsys.readouterr().out
-    ran.clear()
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    with pytest.raises(SystemExit, match="failed: sac"):
+    found = results.from_json(path.read_text())
+    assert "dqn" in found.sides and "grpo-0.5b" not in found.sides
+    assert found.configuration["dqn"] == make_result("throughput_dqn").configuration
+    assert ran[-3:] == ["replay", "lm_vs_peers", "learning"] and ran[0].endswith("--repetitions 15")
+    assert "replay failed, with exit code -9" in capsys.readouterr().out
+    platform = "gpu"
+    with pytest.raises(SystemExit, match=r"failed: sac$"):
         suite.run("full", ["learning", "lm_vs_peers"])
-    assert ran == ["learning", "learning --full"]
+    assert ran[-2:] == ["learning", "learning --full"]
+    assert "throughput --cells grpo-0.5b --repetitions 15" in ran
 
 
 @pytest.mark.parametrize("arguments", [["--compare"], ["--compare", "no.json", "such.json"], ["--quick", "--fast"]])
@@ -767,7 +820,6 @@ def test_the_quick_suite_is_one_result_that_compare_reads(tmp_path, monkeypatch,
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(suite, "QUICK", ("fanout",))
     monkeypatch.setitem(suite.REPETITIONS, "quick", 2)
-    monkeypatch.setitem(throughput.CELLS, "fanout", throughput.Cell("small", lambda: throughput._fanout(1000)))
     listing.main(["--quick"])
     (path,) = (tmp_path / "runs").rglob("suite_quick.json")
     result = results.from_json(path.read_text())
@@ -789,13 +841,17 @@ def test_cells_of_the_quick_suite_make_updates(name):
     assert jax.tree.leaves(jax.eval_shape(algorithm.update, state, key))
 
 
-def test_what_stages_and_their_parts_leave_open():
-    numbers = {"stage rollout": [1.0, 2.0, 3.0], "stage learn": [5.0], "part gradient of learn": [3.0], "flops": [9.0]}
-    assert throughput_tables.open_shares(numbers, 10.0) == "30.0%, 50.0%"
-    assert throughput_tables.open_shares({"stage sweep": [9.0]}, 10.0) == "10.0%"
-    for threads, said in (([4.0] * 5, "threads 40.0%; 10.0%"), ([4.0] * 4, "50.0%"), ([-4.0] * 9, "50.0%")):
-        assert throughput_tables.open_shares({"stage learn": [5.0], "threads": threads}, 10.0) == said
-    assert throughput_tables.open_shares({}, 10.0) == "–"
+def test_results_of_an_accelerator_stand_in_the_tables_with_its_name(tmp_path):
+    for name in ("many_seeds", "throughput_sac"):
+        result = results.load(name)
+        result = dataclasses.replace(result, device=dataclasses.replace(DEVICE, platform="gpu", kind="NVIDIA X"))
+        results.save(result, tmp_path)
+    row = deep_tables.seeds_table(tmp_path).splitlines()[2]
+    assert "many_seeds` on NVIDIA X" in row and "not measured" not in row
+    numbers = result.sides["jaxrl"].measurements | {"thread_cost": [0.5], "update_seconds": [2.0]}
+    numbers |= {"in no stage": [0.1, 0.2, 0.3], "in no part": [0.3]}
+    changed = dataclasses.replace(result, sides={"jaxrl": Side({"jax": "0.10.2"}, {}, {}, numbers)})
+    assert throughput_tables.throughput_row(changed)[6:9] == ["20.0% [15.0%, 25.0%]", "30.0% [30.0%, 30.0%]", "25.0%"]
 
 
 def test_a_cell_that_only_an_accelerator_learned_stands_in_the_table(tmp_path):
@@ -813,7 +869,7 @@ def test_a_cell_that_only_an_accelerator_learned_stands_in_the_table(tmp_path):
 def test_a_peer_gets_the_device_of_this_process(monkeypatch):
     started = []
     monkeypatch.setattr(peers.subprocess, "Popen", lambda *_, env, **__: started.append(env))
-    monkeypatch.setattr(peers.jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(peers.machine, "backend", lambda: "gpu")
     peers.Worker("rejax", "python", "sac").errors.close()
     assert started[0]["JAX_PLATFORMS"] == "cuda"  # "gpu" asks for those of all makers
     plain = peers.requirements("rejax")[-1]

@@ -19,8 +19,10 @@ print(json.dumps({"key": counts.key(), "counts": {n: counts.counted(x) for n, x 
 
 def differences(before, now):
     """What is more than a few percent away, in words."""
-    for learner, numbers in before.items():
-        for name, number in numbers.items():
+    for learner in sorted(before.keys() ^ now.keys()):
+        yield f"{learner}: counted {'before' if learner in before else 'now'} only"
+    for learner in sorted(before.keys() & now.keys()):
+        for name, number in before[learner].items():
             if not abs(now[learner][name] - number) <= counts.TOLERANCE * max(abs(number), 1e-9):  # NaN is a change
                 yield f"{learner}: {name} was {number:g}, is {now[learner][name]:g}"
 
@@ -47,4 +49,6 @@ def test_the_guard_finds_a_change():
     assert not list(differences(before, {"PPO": {"flops": 104.0, "kernels": 10.0}}))
     assert list(differences(before, {"PPO": {"flops": 106.0, "kernels": 10.0}})) == ["PPO: flops was 100, is 106"]
     assert list(differences(before, {"PPO": {"flops": 94.0, "kernels": 10.0}}))
+    assert list(differences(before, before | {"DQN": {"flops": 1.0}})) == ["DQN: counted now only"]
+    assert list(differences(before, {})) == ["PPO: counted before only"]
     assert list(differences(before, {"PPO": {"flops": math.nan, "kernels": 10.0}}))

@@ -44,7 +44,7 @@ SAC = Task(
     warmup=256,  # SBX warms up once, the others in every repetition: it makes 1.3% more gradient steps
     target_rate=0.005,
 )
-PQN = Task("pqn", "CartPole-v1", "relu", 61 * 8192, 61 * 8192, 64, num_minibatches=16)  # with 4, neither learns
+PQN = Task("pqn", "CartPole-v1", "relu", 61 * 8192, 61 * 8192, 64, num_minibatches=16)
 PPO = Task("ppo", "Breakout-MinAtar", "tanh", 24 * 8192, 122 * 8192, 64, learning_rate=2.5e-3)
 
 TASKS = {

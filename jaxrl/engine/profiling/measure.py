@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from jaxrl.engine.profiling.counts import Counts
 from jaxrl.engine.profiling.memory import bytes_of, fits, temporary_bytes
 from jaxrl.engine.profiling.peaks import Peaks, measure_peaks
 from jaxrl.engine.profiling.programs import Compilation, described
-from jaxrl.engine.profiling.timing import Whole, in_turn, timed_stages, unit_of
+from jaxrl.engine.profiling.timing import Timed, Whole, beyond_chance, in_turn, timed_stages, unit_of
 from jaxrl.types import steps_per_update, whole_number
 
 
@@ -51,14 +50,13 @@ class Profile:
     seconds: tuple[float, ...]
     """Of an update, one number a repetition."""
     unsplit_seconds: tuple[float, ...] | None
-    """The same where each loop has one thread; None where XLA splits no loop over threads, which it does on a CPU."""
+    """The same where each loop has one thread; None where XLA splits no loop over threads, which it does on a CPU, and
+    where that program does not fit into memory."""
     stages: dict[str, StageProfile]
     """Empty with several seeds, where two more states do not fit, and without halves and `stages`."""
     tokens: tuple[float, ...]
     """Mean tokens drawn, or read, by an update of a language model, one number a repetition; empty of others."""
     peaks: Peaks
-    compilations: int
-    """Programs compiled anew for later updates; a run that is right compiles none."""
     device_peak_bytes: int | None
     """Most memory that this process has had in use, by the device's own counting; None where it does not count."""
 
@@ -66,6 +64,11 @@ class Profile:
     def median_seconds(self) -> float:
         """Of an update."""
         return float(np.median(self.seconds))
+
+    @property
+    def compilations(self) -> int:
+        """Programs that `fit` compiles anew for later updates, by the types of states; a run that is right has none."""
+        return self.compilation.programs - 1
 
     @property
     def per_second(self) -> tuple[float, float, float]:
@@ -104,10 +107,24 @@ class Profile:
 
     @property
     def unattributed(self) -> float:
-        """Share of an update that neither stages nor threads have; negative where parts alone cost more."""
+        """Median of `open_shares`; NaN without stages."""
+        return float(np.median(self.open_shares())) if self.stages else math.nan
+
+    def open_shares(self, parts: bool = False) -> tuple[float, ...]:
+        """Share of an update that neither its stages nor threads have; negative where stages alone cost more.
+
+        Args:
+          parts: whether the parts of a stage stand for it, where it has some.
+
+        Returns:
+          One number a repetition; none without stages.
+        """
         if not self.stages:
-            return math.nan
-        return 1.0 - (sum(self.parts().values()) + cost_of(self.thread_seconds)) / self.median_seconds
+            return ()
+        names = [leaf for name in self.parts() for leaf in (self.parts(name) if parts else ()) or [name]]
+        known = np.sum([self.stages[name].seconds for name in names], axis=0)
+        known = known + np.array(self.thread_seconds) if self.thread_cost else known
+        return tuple((1.0 - known / np.array(self.seconds)).tolist())
 
     @property
     def thread_seconds(self) -> tuple[float, ...]:
@@ -123,20 +140,18 @@ class Profile:
         unsplit = np.subtract(self.unsplit_seconds, np.sum(of_stages, axis=0))
         return tuple((rest - unsplit).tolist())
 
+    @property
+    def thread_cost(self) -> float:
+        """Median of `thread_seconds`, if neither they nor that an update takes longer is chance; else zero."""
+        if not self.thread_seconds or self.unsplit_seconds is None:
+            return 0.0
+        slower = np.subtract(self.seconds, self.unsplit_seconds).tolist()
+        certain = beyond_chance(self.thread_seconds) and beyond_chance(slower)
+        return float(np.median(self.thread_seconds)) if certain else 0.0
+
     def parts(self, within: str | None = None) -> dict[str, float]:
         """Median seconds of the parts of a stage in one update; of the update itself for None."""
         return {name: seconds for name, seconds in self.stage_seconds.items() if self.stages[name].within == within}
-
-
-def cost_of(seconds: Sequence[float]) -> float:
-    """The median of differences that chance alone would hardly make positive so often, by a sign test; otherwise zero.
-
-    Args:
-      seconds: one number a repetition; below five of them nothing is certain.
-    """
-    number, positive = len(seconds), sum(x > 0 for x in seconds)
-    by_chance = sum(math.comb(number, k) for k in range(positive, number + 1)) / 2**number
-    return float(np.median(seconds)) if by_chance <= 0.05 else 0.0
 
 
 def profile(
@@ -154,7 +169,7 @@ def profile(
     It runs the program that `fit` runs. An update and its stages are timed in turn, so that a busy minute of the
     machine hits them all; the device's limits are measured in the same process. On a CPU, XLA splits loops over
     threads, which sleep between those: a cost that stages alone, busy all the time, do not have. Where it does, update
-    and stages are timed without that, too: `unsplit_seconds`, and `thread_seconds` of what no stage has.
+    and stages are timed without that, too: `unsplit_seconds`, and `thread_cost` of what no stage has.
 
     Args:
       algorithm: any; `rollout` and `learn` are its halves, and what `stages(state, key)` gives are parts of them.
@@ -201,7 +216,7 @@ def profile(
     split = whole.unsplit is not None
     stages = timed_stages(algorithm, jax.tree.map(jnp.copy, whole.state), stage_key, split) if alone else {}
     seconds, tokens = in_turn(whole, stages, repetitions, region)
-    timed = {name: tuple(each) for name, each in seconds.items()}
+    timed = {what: tuple(each) for what, each in seconds.items()}
     if trace is not None:
         with jax.profiler.trace(trace, create_perfetto_trace=True):
             whole.run(1)
@@ -213,11 +228,13 @@ def profile(
         units=steps_per_update(algorithm) * num_seeds,
         init_seconds=whole.init_seconds,
         compilation=described(whole.program, whole.seconds, whole.programs),
-        seconds=timed["", False],
-        unsplit_seconds=timed.get(("", True)),
-        stages={n: StageProfile(timed[n, False], x.counts, x.within, timed.get((n, True))) for n, x in stages.items()},
+        seconds=timed[Timed()],
+        unsplit_seconds=timed.get(Timed(unsplit=True)),
+        stages={
+            name: StageProfile(timed[Timed(name)], stage.counts, stage.within, timed.get(Timed(name, unsplit=True)))
+            for name, stage in stages.items()
+        },
         tokens=tuple(tokens),
         peaks=peaks,
-        compilations=whole.programs - 1,
         device_peak_bytes=device_peak_bytes,
     )

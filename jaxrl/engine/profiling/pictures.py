@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxrl.engine.profiling.measure import Profile, cost_of
+from jaxrl.engine.profiling.measure import Profile
 
 
 def save_roofline(profile: Profile, path: Path) -> None:
@@ -63,7 +63,7 @@ def save_stages(profile: Profile, path: Path) -> None:
     figure = Figure(figsize=(8, 2.2), layout="constrained")
     axes: Any = figure.subplots()
     rest = max(profile.unattributed, 0.0) * profile.median_seconds
-    outside = {"threads": cost_of(profile.thread_seconds), "in no stage": rest}
+    outside = {"threads": profile.thread_cost, "in no stage": rest}
     colors = {name: f"C{index % 10}" for index, name in enumerate(profile.stages)}
     colors |= {"threads": "gray", "in no stage": "lightgray"}
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxrl.engine.profiling.counts import Counts
-from jaxrl.engine.profiling.measure import Profile, cost_of
+from jaxrl.engine.profiling.measure import Profile
 from jaxrl.engine.profiling.peaks import Peaks
 from jaxrl.engine.profiling.programs import UNSPLIT
 
@@ -58,18 +58,20 @@ def page(profile: Profile) -> str:
     lines += ["", *_stage_lines(profile), ""]
     once = compilation.counted_once
     lines += [
-        f"counted from shapes, every loop once as XLA does: {_number(once.flops)}FLOP, {_number(once.bytes)}B; "
-        f"by XLA: {_number(compilation.xla_flops)}FLOP, {_number(compilation.xla_bytes)}B"
+        f"counted from shapes, every loop once as XLA does: {prefixed(once.flops)}FLOP, {prefixed(once.bytes)}B; "
+        f"by XLA: {prefixed(compilation.xla_flops)}FLOP, {prefixed(compilation.xla_bytes)}B"
         + _doubt({"FLOP": (once.flops, compilation.xla_flops), "B": (once.bytes, compilation.xla_bytes)}),
-        f"memory: arguments {_number(compilation.argument_bytes)}B, temporary {_number(compilation.temporary_bytes)}B, "
-        f"new outputs {_number(compilation.output_bytes)}B"
-        + (f"; this process had {_number(peak)}B in use at most" if peak is not None else ""),
-        f"compiled anew for later updates: {profile.compilations} programs; calls of the host inside of an update: "
-        f"{profile.counts.transfers:.0f}",
+        f"memory: arguments {prefixed(compilation.argument_bytes)}B, "
+        f"temporary {prefixed(compilation.temporary_bytes)}B, "
+        f"new outputs {prefixed(compilation.output_bytes)}B"
+        + (f"; this process had {prefixed(peak)}B in use at most" if peak is not None else ""),
+        f"compiled anew for later updates, by the types of their states: {profile.compilations} programs; calls of the "
+        f"host inside of an update: {profile.counts.transfers:.0f}",
         _peak_line(profile.peaks),
     ]
-    if not profile.stages and profile.num_seeds == 1:
-        lines.append("no stages: the algorithm names none, or two more states do not fit into memory")
+    if not profile.stages:
+        of_one = "the algorithm names none, or two more states do not fit into memory"
+        lines.append("no stages: " + (of_one if profile.num_seeds == 1 else "they are timed for one seed only"))
     if profile.unsplit_seconds is not None:
         flags = " ".join(f"--{name}={value}" for name, value in UNSPLIT.items())
         low, middle, high = np.quantile(np.divide(profile.unsplit_seconds, profile.seconds), [0.25, 0.5, 0.75])
@@ -90,12 +92,14 @@ def _stage_lines(profile: Profile) -> list[str]:
     ]
 
     def add(name: str, seconds: float, counts: Counts) -> None:
-        bound, least = max(limits(counts, profile.peaks).items(), key=lambda item: item[1])
-        rates = (_number(counts.flops / seconds), _number(counts.bytes / seconds), f"{counts.kernels:,.0f}")
-        rows.append((name, _time(seconds), f"{seconds / median:.1%}", *rates, f"{bound} {least / seconds:.0%}"))
+        found = limits(counts, profile.peaks)
+        bound, least = max(found.items(), key=lambda item: item[1])
+        nearest = "unknown" if any(map(math.isnan, found.values())) else f"{bound} {least / seconds:.0%}"
+        rates = (prefixed(counts.flops / seconds), prefixed(counts.bytes / seconds), f"{counts.kernels:,.0f}")
+        rows.append((name, _time(seconds), f"{seconds / median:.1%}", *rates, nearest))
 
-    def add_rest(name: str, seconds: float) -> None:
-        rows.append((name, _time(seconds), f"{seconds / median:.1%}", *[""] * 4))
+    def add_rest(name: str, seconds: float, said: str = "") -> None:
+        rows.append((name, _time(seconds), f"{seconds / median:.1%}", "", "", "", said))
 
     for name, seconds in profile.parts().items():
         add(name, seconds, profile.counts_of(name))
@@ -104,11 +108,12 @@ def _stage_lines(profile: Profile) -> list[str]:
             add(f"  {part}", part_seconds, profile.counts_of(part))
         if inner:
             add_rest("  in none of these", seconds - sum(inner.values()))
-    if threads := cost_of(profile.thread_seconds):
-        add_rest("threads", threads)
+    if profile.thread_cost:
+        add_rest("threads", profile.thread_cost)
     add("an update", median, profile.counts)
     if profile.stages:
-        add_rest("in no stage", profile.unattributed * median)
+        low, middle, high = np.quantile(profile.open_shares(), [0.25, 0.5, 0.75])
+        add_rest("in no stage", middle * median, f"quartiles {low:.1%}, {high:.1%}")
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
 
@@ -122,9 +127,9 @@ def _doubt(both: dict[str, tuple[float, float]]) -> str:
 def _peak_line(peaks: Peaks) -> str:
     turn = f"{_time(peaks.turn_seconds)} a turn of a loop, " if peaks.turn_seconds else ""
     return (
-        f"this device at most: {_number(peaks.product_flops)}FLOP/s in float32 products, "
-        f"{_number(peaks.low_product_flops)}FLOP/s in bfloat16 ones, {_number(peaks.copy_bytes)}B/s copied, "
-        f"{_number(peaks.product_bytes)}B/s read by a matrix–vector product, {_time(peaks.launch_seconds)} a call, "
+        f"this device at most: {prefixed(peaks.product_flops)}FLOP/s in float32 products, "
+        f"{prefixed(peaks.low_product_flops)}FLOP/s in bfloat16 ones, {prefixed(peaks.copy_bytes)}B/s copied, "
+        f"{prefixed(peaks.product_bytes)}B/s read by a matrix–vector product, {_time(peaks.launch_seconds)} a call, "
         f"{turn}{_time(peaks.kernel_seconds)} a kernel in a loop"
     )
 
@@ -136,7 +141,8 @@ def record(profile: Profile) -> dict[str, Any]:
       profile: from `jaxrl.profile`.
     """
     derived = {"per_second": profile.per_second, "unattributed": profile.unattributed, "counts": profile.counts}
-    derived["thread_seconds"] = profile.thread_seconds
+    derived |= {"thread_seconds": profile.thread_seconds, "thread_cost": profile.thread_cost}
+    derived["compilations"] = profile.compilations
     stages = {name: dataclasses.replace(x, counts=profile.counts_of(name)) for name, x in profile.stages.items()}
     known = dataclasses.replace(profile, stages=stages)
     return _plain(dataclasses.asdict(known) | derived | {"stage_seconds": profile.stage_seconds})
@@ -159,8 +165,12 @@ def _time(seconds: float) -> str:
     return f"{seconds / 1e-6:.3g} µs"
 
 
-def _number(value: float) -> str:
-    """With a prefix: `2.01 G`."""
+def prefixed(value: float) -> str:
+    """Of three digits and with a prefix, to stand before a unit: `2.01 G`.
+
+    Args:
+      value: any number.
+    """
     for prefix, size in {"T": 1e12, "G": 1e9, "M": 1e6, "k": 1e3}.items():
         if abs(value) >= size:
             return f"{value / size:.3g} {prefix}"

@@ -4,8 +4,8 @@ import dataclasses
 import functools
 import math
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -129,30 +129,49 @@ def timed_stage(stage: Stage, known: int, options: dict[str, str] | None = None)
     return TimedStage(run, counts, stage.within)
 
 
+class Timed(NamedTuple):
+    """What has a turn."""
+
+    stage: str = ""
+    """Its name; empty: the update itself."""
+    unsplit: bool = False
+    """Whether each loop has one thread."""
+
+
 def in_turn(
     whole: Whole, stages: dict[str, TimedStage], repetitions: int, region: float
-) -> tuple[dict[tuple[str, bool], list[float]], list[float]]:
-    """Seconds by the name of a stage, "" for the update, and whether each loop has one thread; tokens of updates."""
-    runs: dict[tuple[str, bool], Callable[[int], float]] = {("", False): whole.run}
+) -> tuple[dict[Timed, list[float]], list[float]]:
+    """Seconds of the update and of its stages, each with and without threads where it is compiled so; tokens of it."""
+    runs: dict[Timed, Callable[[int], float]] = {Timed(): whole.run}
     if whole.unsplit is not None:
-        runs["", True] = functools.partial(whole.run, unsplit=True)
+        runs[Timed(unsplit=True)] = functools.partial(whole.run, unsplit=True)
     for name, stage in stages.items():
-        runs[name, False] = stage.run
+        runs[Timed(name)] = stage.run
         if stage.run_unsplit is not None:
-            runs[name, True] = stage.run_unsplit
-    turns, seconds, tokens = {}, {name: [] for name in runs}, []
-    for name, run in runs.items():
+            runs[Timed(name, unsplit=True)] = stage.run_unsplit
+    turns, seconds, tokens = {}, {what: [] for what in runs}, []
+    for what, run in runs.items():
         run(1)
-        most, turns[name] = 2**20 if name[0] else longest_of(whole.key), 1
+        most, turns[what] = 2**20 if what.stage else longest_of(whole.key), 1
         for _ in range(2):  # the price of a call hides how short a stage is from the first one
-            turns[name] = max(1, min(math.ceil(region * turns[name] / run(turns[name])), most))
-        run(turns[name])
+            turns[what] = max(1, min(math.ceil(region * turns[what] / run(turns[what])), most))
+        run(turns[what])
     for _ in range(repetitions):
-        for name, run in runs.items():
-            seconds[name].append(run(turns[name]) / turns[name])
-            if name == ("", False):
+        for what, run in runs.items():
+            seconds[what].append(run(turns[what]) / turns[what])
+            if what == Timed():
                 tokens += tokens_of(whole)
     return seconds, tokens
+
+
+def beyond_chance(differences: Sequence[float]) -> bool:
+    """Whether chance alone would hardly make so many positive, by a sign test.
+
+    Args:
+      differences: one number a repetition; below five of them nothing is certain.
+    """
+    number, positive = len(differences), sum(x > 0 for x in differences)
+    return sum(math.comb(number, k) for k in range(positive, number + 1)) / 2**number <= 0.05
 
 
 def longest_of(key: jax.Array) -> int:
