@@ -8,12 +8,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks import results
-from benchmarks.rendering import render
+from benchmarks.rendering import FEWEST, render
 from benchmarks.results import Result
 
 DRAWS = 4000
-FEWEST = 5
-"""Repetitions below which nothing is said of a difference: two samples of three are apart by chance once in ten."""
 MOOD = 0.1
 """Part by which a limit of the same machine may differ without a word."""
 RATES = ("peak product_flops", "peak copy_bytes", "peak product_bytes")
@@ -65,7 +63,9 @@ def comparison(before: Result, after: Result) -> str:
     ends = tuple(end for kind, ends in UNREPEATED.items() if before.name.startswith(kind) for end in ends)
     left = [key for key in shared if key[1].endswith(ends)]
     moved = {side: _moved(before.sides[side].measurements, after.sides[side].measurements) for side, _ in shared}
-    rows = [[*key, *_row(first[key], second[key], moved[key[0]])] for key in shared if key not in left]
+    rows = [
+        [*key, *_row(first[key], second[key], _excused(key[1], *moved[key[0]]))] for key in shared if key not in left
+    ]
     skipped = [f"not compared, for it is no repetition: {'; '.join(map(': '.join, left))}"] if left else []
     return "\n".join([render(header, rows), *missing, *skipped, *_circumstances(before, after)]) + "\n"
 
@@ -76,15 +76,12 @@ def _repetitions(values: list[Any]) -> list[float]:
     return [float(np.mean(numbers)) for numbers in each if numbers]
 
 
-def _row(values_before: list[Any], values_after: list[Any], moved: float) -> list[str]:
+def _row(values_before: list[Any], values_after: list[Any], excused: tuple[float, float]) -> list[str]:
     before, after = _repetitions(values_before), _repetitions(values_after)
     if not before or not after:
         return ["–", "–", "–", "not measured"]
     middle = [f"{np.median(x):.4g}" for x in (before, after)]
-    missing = [len(values) - len(numbers) for values, numbers in ((values_before, before), (values_after, after))]
-    if any(missing):
-        return [*middle, "–", f"without {missing[0]} and {missing[1]} that have no number"]
-    if before == after:
+    if values_before == values_after:
         return [*middle, "–", "equal"]
     positive = min(before + after) > 0
     compared, neutral = (np.divide, 1.0) if positive else (np.subtract, 0.0)
@@ -97,8 +94,11 @@ def _row(values_before: list[Any], values_after: list[Any], moved: float) -> lis
     found = interval(before, after, compared)
     change, low, high = (f"{x:.3f}" if positive else f"{x:+.4g}" for x in found)
     verdict = "yes" if found[1] <= neutral <= found[2] else "no"
-    if verdict == "no" and positive and found[1] / moved <= neutral <= found[2] * moved:
+    if verdict == "no" and positive and found[1] <= excused[1] and excused[0] <= found[2]:
         verdict = "the machine moved as much"
+    missing = [len(values) - len(numbers) for values, numbers in ((values_before, before), (values_after, after))]
+    if any(missing):
+        verdict = f"without {missing[0]} and {missing[1]} that have no number"
     return [*middle, f"{change} [{low}, {high}]", verdict]
 
 
@@ -106,7 +106,8 @@ def _circumstances(before: Result, after: Result) -> list[str]:
     """What else differs."""
     said = [
         f"before: {before.commit[:7]}, {before.timestamp}; after: {after.commit[:7]}, {after.timestamp}",
-        "intervals are of repetitions within one process; another process may be faster or slower as a whole",
+        "intervals are of repetitions within one process; another process may be faster or slower as a whole, as where "
+        "rates of the machine itself, measured in both, moved the same way as much",
     ]
     devices = (dataclasses.asdict(result.device) for result in (before, after))
     for what, pair in {"device": devices, "configuration": (before.configuration, after.configuration)}.items():
@@ -133,10 +134,18 @@ def _changes(before: Any, after: Any, path: str = "") -> Iterator[str]:
         yield from _changes(one, other, f"{path}.{name}" if path else name)
 
 
-def _moved(before: dict[str, list[Any]], after: dict[str, list[Any]]) -> float:
-    """By how much a rate of the machine moved at most, up or down; one where none was measured."""
+def _moved(before: dict[str, list[Any]], after: dict[str, list[Any]]) -> tuple[float, float]:
+    """The least and the most of the machine's rates, after next to before, and of one: it need not have moved."""
     pairs = [(before[name][0], after[name][0]) for name in RATES if before.get(name) and after.get(name)]
-    return max([1.0, *(max(one / other, other / one) for one, other in pairs if one and other)])
+    ratios = [1.0, *(other / one for one, other in pairs if one and other)]
+    return min(ratios), max(ratios)
+
+
+def _excused(name: str, least: float, most: float) -> tuple[float, float]:
+    """The ratios of a measurement that the machine's own explain: of speeds those, of times their inverses."""
+    if name.startswith("in no "):  # shares
+        return 1.0, 1.0
+    return (least, most) if "per_second" in name else (1 / most, 1 / least)
 
 
 def _mood(before: dict[str, list[Any]], after: dict[str, list[Any]]) -> list[str]:

@@ -14,7 +14,7 @@ import numpy as np
 import tyro
 
 from benchmarks import machine, results
-from benchmarks.peers import LIBRARIES, default_cache, started
+from benchmarks.peers import LIBRARIES, default_cache, share_device, started
 from benchmarks.results import Result, Side
 from benchmarks.turns import measure_each, run_in_turn, say, train_policies
 from benchmarks.workers.deep_tasks import TASKS, Task
@@ -102,6 +102,7 @@ def judge(options: Options, task: Task, trained: dict[str, list[Any]], numbers: 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = tyro.cli(Options, args=arguments, prog="python -m benchmarks.deep_vs_peers")
+    share_device()
     measure_each("tasks", options.tasks, TASKS, lambda name: measure(name, options), options.results)
 
 

@@ -19,7 +19,7 @@ import tyro
 
 from benchmarks import machine, results
 from benchmarks.exact import best_values
-from benchmarks.peers import Worker, default_cache, started
+from benchmarks.peers import Worker, default_cache, share_device, started
 from benchmarks.processes import arrays, frozen_lake, solve_inventory
 from benchmarks.results import Result, Side
 from benchmarks.sweeps import dense_sweeps, fanout_sweeps
@@ -183,6 +183,7 @@ def measure(options: Options) -> Result:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = tyro.cli(Options, args=arguments, prog="python -m benchmarks.dynamic_programming")
+    share_device()
     print(f"wrote {results.save(measure(options), options.results).name}")
 
 

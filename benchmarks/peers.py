@@ -20,7 +20,6 @@ VARIABLES = {
     "JAX_ENABLE_COMPILATION_CACHE": "false",  # a cached program would pass for a fast compiler
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # several processes share one accelerator
 }
-os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # this one too, which judges policies
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,6 +117,12 @@ def find_python(name: str, given: dict[str, str], cache: pathlib.Path) -> str:
         return given[name]
     environment = LIBRARIES[name].environment
     return sys.executable if environment is None else str(create_environment(environment, cache))
+
+
+def share_device() -> None:
+    """Before JAX starts in a process that judges beside workers: leave them memory, and learn what device it is."""
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    machine.backend()
 
 
 class Worker:

@@ -12,7 +12,7 @@ from typing import Any
 import tyro
 
 from benchmarks import machine, results
-from benchmarks.peers import LIBRARIES, Worker, default_cache, find_python
+from benchmarks.peers import LIBRARIES, Worker, default_cache, find_python, share_device
 from benchmarks.results import Result, Side
 from benchmarks.turns import Measurements, run_in_turn, say, train_policies
 from benchmarks.workers.configuration import Configuration
@@ -149,6 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from benchmarks.rendering import peers_table
 
     options = tyro.cli(Options, args=arguments, prog="python -m benchmarks.ppo_vs_peers")
+    share_device()
     result = measure(quick(options) if options.quick else options)
     print(peers_table(result))
     keep(options, result)

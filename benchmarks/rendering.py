@@ -7,8 +7,9 @@ import numpy as np
 from benchmarks.results import Result, quartiles
 from benchmarks.tabular_learning import bound_of
 
-FEW = 5
-"""Repetitions below which quartiles say little."""
+FEWEST = 5
+"""Repetitions below which quartiles say little, and nothing is said of a difference: two samples of three are apart by
+chance once in ten."""
 SHOWN = ("python", "jax", "jaxlib", "flax", "optax", "gymnax", "brax", "craftax", "jumanji", "xminigrid")
 
 
@@ -152,8 +153,8 @@ def solvers_table(result: Result | None) -> str:
             layout = "" if solver.startswith("jaxrl") else ", dense"
             rows.append([work, solver + layout, _milliseconds(values), error, command_of(result)])
     huge = {name.rpartition(": ")[2]: value[0] for name, value in numbers.items() if "functional" in name}
-    few = sorted({len(x) for name, x in numbers.items() if name.endswith(": seconds") and len(x) < FEW})
-    note = "Median [quartiles]" + "".join(f"; of {number}: of so many repetitions" for number in few) + ". "
+    few = "; of N: of so few repetitions" if any(" of " in row[2] for row in rows) else ""
+    note = f"Median [quartiles]{few}. "
     note += "Sweeps are in float32, solves in float64, asked for values within 1e-4; error: the "
     note += "largest true one. Dense, fan-out: the arrays that a solver is given, of every successor or of those that "
     note += "there are. The peers' versions are in `benchmarks/peers.py`. The gathers alone also write what they read, "
@@ -173,7 +174,7 @@ def solvers_table(result: Result | None) -> str:
 
 def _milliseconds(seconds: Sequence[float]) -> str:
     """Median and quartiles; of few repetitions, how many they are."""
-    return spread([1e3 * x for x in seconds], ".1f") + (f" of {len(seconds)}" if len(seconds) < FEW else "")
+    return spread([1e3 * x for x in seconds], ".1f") + (f" of {len(seconds)}" if len(seconds) < FEWEST else "")
 
 
 def complexity_table(result: Result | None) -> str:

@@ -66,8 +66,10 @@ def cells_result(kind: str, seconds: dict[str, float], directory: pathlib.Path) 
         measurements = cell.sides["jaxrl"].measurements | {"seconds of the cell": [seconds[name]]}
         sides[name] = dataclasses.replace(cell.sides["jaxrl"], measurements=measurements)
     command = f"python -m benchmarks --{kind}"
-    first = next(iter(cells.values()))
-    return dataclasses.replace(first, name=f"suite_{kind}", command=command, configuration=configuration, sides=sides)
+    first, *others = cells.values()
+    dirty = first.dirty or any(cell.dirty or cell.commit != first.commit for cell in others)
+    named = dataclasses.replace(first, name=f"suite_{kind}", command=command, dirty=dirty)
+    return dataclasses.replace(named, configuration=configuration, sides=sides)
 
 
 def _succeeds(arguments: list[str], directory: pathlib.Path) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 import tyro
 
 from benchmarks import machine, ppo_vs_peers, results
-from benchmarks.peers import Worker, default_cache, find_python
+from benchmarks.peers import Worker, default_cache, find_python, share_device
 from benchmarks.results import Result, Side
 from benchmarks.turns import measure_each, say
 from benchmarks.workers.configuration import Configuration
@@ -159,6 +159,7 @@ def configuration(name: str, seeds: int) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = tyro.cli(Options, args=arguments, prog="python -m benchmarks.time_to_score")
+    share_device()
     measure_each("races", options.races, RACES, lambda name: measure(name, options), options.results)
 
 

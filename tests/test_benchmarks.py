@@ -685,19 +685,20 @@ def test_a_machine_in_another_mood_is_said():
 def test_what_the_machine_itself_moved_is_noise():
     steady, slower = [1.0, 1.01, 1.02, 1.03, 1.04], [1.2, 1.21, 1.22, 1.23, 1.24]
     moved = "the machine moved as much"
-    for peak, noise in ((10.0, "no"), (9.0, "no"), (7.5, moved), (13.0, moved)):  # a fifth slower, or what a copy moved
-        one, other = ({"seconds": s, "peak copy_bytes": [p]} for s, p in ((steady, 10.0), (slower, peak)))
+    for copy, noise in ((10.0, "no"), (9.0, "no"), (7.5, moved), (13.0, "no")):  # 10 before
+        one, other = (
+            {"seconds": times, "in no stage": times, "per_second": [1 / x for x in times], "peak copy_bytes": [peak]}
+            for times, peak in ((steady, 10.0), (slower, copy))
+        )
         rows, _ = compared(one, other)
-        assert rows["seconds"][-1] == noise
-    rows, _ = compared(
-        {"seconds": steady, "peak copy_bytes": [1.0]}, {"seconds": steady[::-1], "peak copy_bytes": [2.0]}
-    )
-    assert rows["seconds"][-1] == "yes"
+        assert rows["seconds"][-1] == rows["per_second"][-1] == noise and rows["in no stage"][-1] == "no"
+    unmoved = {"seconds": steady[::-1], "peak copy_bytes": [20.0]}
+    assert compared({"seconds": steady, "peak copy_bytes": [10.0]}, unmoved)[0]["seconds"][-1] == "yes"
 
 
 def test_repetitions_without_a_number_are_said():
     rows, _ = compared({"seconds": [1.0] * 4 + [None]}, {"seconds": [2.0] * 5})
-    assert rows["seconds"][-2:] == ["–", "without 1 and 0 that have no number"]
+    assert rows["seconds"][-1] == "without 1 and 0 that have no number"
 
 
 def test_a_change_of_configuration_is_named():
@@ -864,6 +865,13 @@ def test_a_cell_that_only_an_accelerator_learned_stands_in_the_table(tmp_path):
     results.save(dataclasses.replace(other, configuration=configuration), tmp_path)
     rows = learning_tables.learning_table(tmp_path, learning.FULL).splitlines()
     assert "| 7 |" in rows[2] and "not measured" not in rows[2]
+
+
+def test_the_backend_is_asked_in_another_process(monkeypatch):
+    assert machine.backend.__wrapped__() == jax.default_backend()
+    monkeypatch.setenv("JAX_PLATFORMS", "nonsense")
+    with pytest.raises(SystemExit, match="JAX does not start"):
+        machine.backend.__wrapped__()
 
 
 def test_a_peer_gets_the_device_of_this_process(monkeypatch):
