@@ -697,7 +697,7 @@ def test_what_the_machine_itself_moved_is_noise():
 
 
 def test_repetitions_without_a_number_are_said():
-    rows, _ = compared({"seconds": [1.0] * 4 + [None]}, {"seconds": [2.0] * 5})
+    rows, _ = compared({"seconds": [1.0] * 5 + [None]}, {"seconds": [2.0] * 5})
     assert rows["seconds"][-1] == "without 1 and 0 that have no number"
 
 
