@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks import results
 from benchmarks.rendering import FEWEST, render
-from benchmarks.results import Result
+from benchmarks.results import Result, Side
 
 DRAWS = 4000
 MOOD = 0.1
@@ -62,9 +62,9 @@ def comparison(before: Result, after: Result) -> str:
     missing = [f"only {when}: {'; '.join(map(': '.join, keys))}" for when, keys in alone.items() if keys]
     ends = tuple(end for kind, ends in UNREPEATED.items() if before.name.startswith(kind) for end in ends)
     left = [key for key in shared if key[1].endswith(ends)]
-    moved = {side: _moved(before.sides[side].measurements, after.sides[side].measurements) for side, _ in shared}
+    moved = {side: _limits_moved(before.sides[side], after.sides[side]) for side, _ in shared}
     rows = [
-        [*key, *_row(first[key], second[key], _excused(key[1], *moved[key[0]]))] for key in shared if key not in left
+        [*key, *_row(first[key], second[key], _excused(key[1], moved[key[0]]))] for key in shared if key not in left
     ]
     skipped = [f"not compared, for it is no repetition: {'; '.join(map(': '.join, left))}"] if left else []
     return "\n".join([render(header, rows), *missing, *skipped, *_circumstances(before, after)]) + "\n"
@@ -114,8 +114,10 @@ def _circumstances(before: Result, after: Result) -> list[str]:
         if changes := "; ".join(_changes(*pair)):
             said.append(f"another {what}: {changes}: ratios say nothing of the code alone")
     for side in sorted(before.sides.keys() & after.sides.keys()):
-        mood = _mood(before.sides[side].measurements, after.sides[side].measurements)
-        said += [f"{side}: {line}" for line in mood]
+        ratios = _limits_moved(before.sides[side], after.sides[side])
+        if moved := [f"{name} {ratio:.2f}" for name, ratio in ratios.items() if abs(ratio - 1) > MOOD]:
+            mood = "the machine is another or in another mood, after next to before"
+            said.append(f"{side}: {mood}: {', '.join(moved)}")
         one, other = before.sides[side].versions, after.sides[side].versions
         changed = [f"{name} {one.get(name)} to {other.get(name)}" for name in one if one.get(name) != other.get(name)]
         if changed:
@@ -134,28 +136,19 @@ def _changes(before: Any, after: Any, path: str = "") -> Iterator[str]:
         yield from _changes(one, other, f"{path}.{name}" if path else name)
 
 
-def _moved(before: dict[str, list[Any]], after: dict[str, list[Any]]) -> tuple[float, float]:
-    """The least and the most of the machine's rates, after next to before, and of one: it need not have moved."""
-    pairs = [(before[name][0], after[name][0]) for name in RATES if before.get(name) and after.get(name)]
-    ratios = [1.0, *(other / one for one, other in pairs if one and other)]
-    return min(ratios), max(ratios)
+def _limits_moved(before: Side, after: Side) -> dict[str, float]:
+    """The machine's own limits, measured in the same processes, after next to before."""
+    one, other = before.measurements, after.measurements
+    names = [name for name in one if name.startswith("peak ") and name in other]
+    return {name: other[name][0] / one[name][0] for name in names if one[name][0] and other[name][0]}
 
 
-def _excused(name: str, least: float, most: float) -> tuple[float, float]:
-    """The ratios of a measurement that the machine's own explain: of speeds those, of times their inverses."""
+def _excused(name: str, moved: dict[str, float]) -> tuple[float, float]:
+    """The ratios of a measurement that the machine's rates explain: of speeds theirs, of times their inverses."""
+    ratios = [1.0, *(moved[rate] for rate in RATES if rate in moved)]  # it need not have moved
     if name.startswith("in no "):  # shares
         return 1.0, 1.0
-    return (least, most) if "per_second" in name else (1 / most, 1 / least)
-
-
-def _mood(before: dict[str, list[Any]], after: dict[str, list[Any]]) -> list[str]:
-    """Whether the machine's own limits, measured in the same processes, are others."""
-    limits = [name for name in before if name.startswith("peak ") and name in after]
-    ratios = {name: after[name][0] / before[name][0] for name in limits if before[name][0] and after[name][0]}
-    moved = [f"{name} {ratio:.2f}" for name, ratio in ratios.items() if abs(ratio - 1) > MOOD]
-    if not moved:
-        return []
-    return [f"the machine is another or in another mood, after next to before: {', '.join(moved)}"]
+    return (min(ratios), max(ratios)) if "per_second" in name else (1 / max(ratios), 1 / min(ratios))
 
 
 def show(arguments: list[str]) -> None:

@@ -153,8 +153,7 @@ def solvers_table(result: Result | None) -> str:
             layout = "" if solver.startswith("jaxrl") else ", dense"
             rows.append([work, solver + layout, _milliseconds(values), error, command_of(result)])
     huge = {name.rpartition(": ")[2]: value[0] for name, value in numbers.items() if "functional" in name}
-    few = "; of N: of so few repetitions" if any(" of " in row[2] for row in rows) else ""
-    note = f"Median [quartiles]{few}. "
+    note = f"Median [quartiles], of N where there are fewer than {FEWEST} repetitions. "
     note += "Sweeps are in float32, solves in float64, asked for values within 1e-4; error: the "
     note += "largest true one. Dense, fan-out: the arrays that a solver is given, of every successor or of those that "
     note += "there are. The peers' versions are in `benchmarks/peers.py`. The gathers alone also write what they read, "

@@ -139,11 +139,9 @@ def measure(name: str, options: Options) -> Result:
     import jax
 
     import jaxrl
-    from jaxrl.engine.profiling.peaks import measure_peaks
 
     cell = CELLS[name]
     algorithm = cell.build()
-    measure_peaks.cache_clear()  # the machine of the first cell may have been in another mood
     profile = jaxrl.profile(algorithm, num_seeds=cell.num_seeds, repetitions=options.repetitions)
     low, median, high = profile.per_second
     say(f"{name}: {median:,.0f} {profile.unit}/s [{low:,.0f}, {high:,.0f}]")

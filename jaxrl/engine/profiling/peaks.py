@@ -51,9 +51,8 @@ class Peaks:
         return max(self.copy_bytes, self.product_bytes)
 
 
-@functools.cache
 def measure_peaks() -> Peaks:
-    """Measure the first device, in a few seconds, once a process.
+    """Measure the first device, in a few seconds: anew each time, for the machine may be in another mood.
 
     Returns:
       Its limits.
