@@ -98,7 +98,7 @@ def _row(values_before: list[Any], values_after: list[Any], excused: tuple[float
         verdict = "the machine moved as much"
     missing = [len(values) - len(numbers) for values, numbers in ((values_before, before), (values_after, after))]
     if any(missing):
-        verdict = f"without {missing[0]} and {missing[1]} that have no number"
+        verdict += f"; without {missing[0]} and {missing[1]} that have no number"
     return [*middle, f"{change} [{low}, {high}]", verdict]
 
 
@@ -107,7 +107,7 @@ def _circumstances(before: Result, after: Result) -> list[str]:
     said = [
         f"before: {before.commit[:7]}, {before.timestamp}; after: {after.commit[:7]}, {after.timestamp}",
         "intervals are of repetitions within one process; another process may be faster or slower as a whole, as where "
-        "rates of the machine itself, measured in both, moved the same way as much",
+        "all rates of the machine itself, measured in both, moved the same way as much",
     ]
     devices = (dataclasses.asdict(result.device) for result in (before, after))
     for what, pair in {"device": devices, "configuration": (before.configuration, after.configuration)}.items():
@@ -144,11 +144,13 @@ def _limits_moved(before: Side, after: Side) -> dict[str, float]:
 
 
 def _excused(name: str, moved: dict[str, float]) -> tuple[float, float]:
-    """The ratios of a measurement that the machine's rates explain: of speeds theirs, of times their inverses."""
-    ratios = [1.0, *(moved[rate] for rate in RATES if rate in moved)]  # it need not have moved
-    if name.startswith("in no "):  # shares
+    """The ratios of a measurement that the machine's rates explain: as far as all moved, if all moved one way."""
+    ratios = [moved[rate] for rate in RATES if rate in moved]
+    if name.startswith("in no ") or not ratios or min(ratios) <= 1 <= max(ratios):  # shares; or rates that disagree
         return 1.0, 1.0
-    return (min(ratios), max(ratios)) if "per_second" in name else (1 / max(ratios), 1 / min(ratios))
+    least = min(ratios) if min(ratios) > 1 else max(ratios)
+    low, high = sorted((1.0, least if "per_second" in name else 1 / least))  # it need not have moved
+    return low, high
 
 
 def show(arguments: list[str]) -> None:

@@ -72,6 +72,8 @@ def requirements(environment: str) -> list[str]:
 
 def _extra() -> str:
     """The extra of JAX that runs this process's accelerator."""
+    if machine.backend() != "gpu":
+        return ""
     installed = {each.name for each in importlib.metadata.distributions()}
     return next((f"[{cuda}]" for cuda in ("cuda13", "cuda12") if f"jax-{cuda}-plugin" in installed), "")
 

@@ -38,9 +38,8 @@ def run(kind: str, others: Iterable[str]) -> None:
         began = time.perf_counter()
         if _succeeds(["throughput", "--cells", name, "--repetitions", repetitions], directory):
             seconds[name] = time.perf_counter() - began
+            say(f"wrote {results.save(cells_result(kind, seconds, directory), directory)}")  # of all cells until now
     failed = [name for name in names if name not in seconds]
-    if seconds:
-        say(f"wrote {results.save(cells_result(kind, seconds, directory), directory)}")
     asked = [[name] for name in others if on_cpu or name != "lm_vs_peers"] if kind == "full" else []
     if asked and not on_cpu:
         asked.append(["learning", "--full"])

@@ -6,7 +6,6 @@ and bytes, and limits measured in the same process.
 
 import dataclasses
 import pathlib
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -129,8 +128,6 @@ class Options:
     cells: tuple[str, ...] = ()
     """Empty: all, on a CPU those that two cores can."""
     repetitions: int = 15
-    seconds: float = float("inf")
-    """No cell begins after so many."""
     results: pathlib.Path = results.RESULTS
 
 
@@ -149,7 +146,7 @@ def measure(name: str, options: Options) -> Result:
     command = dataclasses.replace(options, cells=(name,))
     return Result(
         name=f"throughput_{name}",
-        command=results.command_line("benchmarks.throughput", command, omit=("results", "seconds")),
+        command=results.command_line("benchmarks.throughput", command, omit=("results",)),
         configuration=configuration(name, algorithm) | {"unit": profile.unit},
         sides={"jaxrl": Side(machine.versions(), machine.variables(), {}, measurements(profile))},
         **machine.provenance(),
@@ -197,15 +194,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     import jax
 
     options = tyro.cli(Options, args=arguments, prog="python -m benchmarks.throughput")
-    on_cpu, begin = jax.default_backend() == "cpu", time.perf_counter()
+    on_cpu = jax.default_backend() == "cpu"
     names = options.cells or [name for name, cell in CELLS.items() if not (on_cpu and cell.accelerator)]
-
-    def one(name: str) -> Result:
-        if time.perf_counter() - begin > options.seconds:
-            raise SystemExit(f"{name}: not begun, out of time")
-        return measure(name, options)
-
-    measure_each("cells", names, CELLS, one, options.results)
+    measure_each("cells", names, CELLS, lambda name: measure(name, options), options.results)
 
 
 if __name__ == "__main__":

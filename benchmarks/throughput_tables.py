@@ -2,12 +2,13 @@
 
 import pathlib
 import statistics
+from typing import Any
 
 from benchmarks import results
 from benchmarks.rendering import device_lines, render, spread, with_notes
 from benchmarks.results import Result
 from benchmarks.throughput import CELLS
-from jaxrl.engine.profiling.report import prefixed
+from jaxrl.engine.profiling.report import of_peak, prefixed
 
 
 def throughput_table(directory: pathlib.Path) -> str:
@@ -36,18 +37,41 @@ def throughput_table(directory: pathlib.Path) -> str:
                 rows.append([cell.what, platform, "not measured", *["–"] * 6, command])
     note = (
         "Median [quartiles]; compilation is tracing, lowering, compiling one program. Peaks are of the same process: "
-        "the fastest float32 matrix product, and the faster of a copy and a matrix–vector product. FLOPs and bytes are "
-        "counted from the compiled program, as if nothing were cached between kernels: what caches hold may exceed the "
-        "peak, as may a program that only reads. In no stage: the part of an update that its halves, or a solver's "
-        "stages, each timed as a program of its own, leave open, threads taken off; negative where they alone cost "
-        "more than together. In no part: the same of what they are made of, as environment, policy, gradient, "
-        "optimizer. Threads: by how much more an update exceeds the sum of its stages than where XLA splits no loop "
-        "over a CPU's threads; a dash where an update is no slower with threads, or chance may have made it so. A "
-        "replay fills while it is measured, and rows are drawn from what it has. Language models are new: a trained "
-        "one may write longer."
+        "the fastest matrix product of float32 at default precision, which is TF32 on NVIDIA, and the faster of a "
+        "copy and a matrix–vector product. FLOPs and bytes are counted from the compiled program, as if nothing were "
+        "cached between kernels: what caches hold may exceed the peak, as may a program that only reads. In no stage: "
+        "the part of an update that its halves, or a solver's stages, each timed as a program of its own, leave open, "
+        "threads taken off; negative where they alone cost more than together. In no part: the same of what they are "
+        "made of, as environment, policy, gradient, optimizer. Threads: by how much more an update exceeds the sum of "
+        "its stages than where XLA splits no loop over a CPU's threads; a dash where an update is no slower with "
+        "threads, or chance may have made it so. A replay fills while it is measured, and rows are drawn from what it "
+        "has. Language models are new: a trained one may write longer."
     )
     notes = [note] if measured else []
-    return with_notes(render(header, rows), *notes, *_made(measured), *device_lines(measured))
+    return with_notes(render(header, rows), *notes, *_peaks(measured), *_made(measured), *device_lines(measured))
+
+
+def _peaks(measured: list[Result]) -> list[str]:
+    """Between what bounds the peaks of the rows lie, a line for each device: a share depends on its row's."""
+    devices: dict[str, list[Result]] = {}
+    for result in measured:
+        devices.setdefault(_device(result), []).append(result)
+    lines = []
+    for device, found in devices.items():
+        numbers = [result.sides["jaxrl"].measurements for result in found]
+        flops, bandwidths = [each["peak product_flops"][0] for each in numbers], [*map(_bandwidth, numbers)]
+        low, high = (f"{prefixed(pick(flops))}FLOP/s, {prefixed(pick(bandwidths))}B/s" for pick in (min, max))
+        lines.append(f"Peaks on {device}, lowest and highest of its rows: {low}; {high}.")
+    return lines
+
+
+def _device(result: Result) -> str:
+    return result.device.kind if result.device.platform != "cpu" else f"{result.device.cores} cores"
+
+
+def _bandwidth(numbers: dict[str, list[Any]]) -> float:
+    """The faster of a copy and a product."""
+    return max(numbers["peak copy_bytes"][0], numbers["peak product_bytes"][0])
 
 
 def _made(measured: list[Result]) -> list[str]:
@@ -63,24 +87,16 @@ def throughput_row(result: Result) -> list[str]:
     """Speed, and the shares of the device's limits that it comes to."""
     numbers, unit = result.sides["jaxrl"].measurements, result.configuration["unit"]
     seconds = statistics.median(numbers["update_seconds"])
-    bandwidth = max(numbers["peak copy_bytes"][0], numbers["peak product_bytes"][0])
-    tokens = numbers.get("tokens_per_second")
+    tokens, flops, moved = numbers.get("tokens_per_second"), numbers["flops"][0], numbers["bytes"][0]
     return [
         CELLS[result.name.removeprefix("throughput_")].what,
-        result.device.kind if result.device.platform != "cpu" else f"{result.device.cores} cores",
+        _device(result),
         f"{spread(numbers['units_per_second'], ',.0f')} {unit}"
         + (f", {statistics.median(tokens):,.0f} tokens" if tokens else ""),
         f"{numbers['compile_seconds'][0]:.1f}",
-        share(numbers["flops"][0], seconds, numbers["peak product_flops"][0]),
-        share(numbers["bytes"][0], seconds, bandwidth),
+        "–" if flops is None else of_peak(flops, seconds, numbers["peak product_flops"][0]),
+        "–" if moved is None else of_peak(moved, seconds, _bandwidth(numbers)),
         *(spread(numbers[what], ".1%") if what in numbers else "–" for what in ("in no stage", "in no part")),
         f"{cost / seconds:.1%}" if (cost := numbers.get("thread_cost", [0.0])[0]) else "–",
         f"`{result.command}`",
     ]
-
-
-def share(count: float | None, seconds: float, peak: float) -> str:
-    """A rate with its prefix, and its part of a peak."""
-    if count is None:
-        return "–"
-    return f"{prefixed(count / seconds).strip()}, {count / seconds / peak:.1%}"

@@ -38,7 +38,7 @@ class Race:
     """The largest budget, environment steps of each seed."""
     multiple: int
     """Budgets are multiples of so many steps: all libraries do whole updates."""
-    env: str = "CartPole-v1"
+    env: str
     activation: str = "tanh"
 
     @property
@@ -52,27 +52,30 @@ class Race:
         return [max(round(share * self.steps / self.multiple), 1) * self.multiple for share in SHARES]
 
 
-def ppo_race(bar: float) -> Race:
-    """The work that `ppo_vs_peers` times, up to the steps after which it judges."""
+def ppo_race(env: str, bar: float, updates: int) -> Race:
+    """The work that `ppo_vs_peers` times, in an environment."""
     options = ppo_vs_peers.Options()
-    work, libraries = options.configuration, ("jaxrl", *options.peers)
-    return Race(work, libraries, bar, options.policy_updates * work.steps_per_update, work.steps_per_update)
+    work, libraries = dataclasses.replace(options.configuration, env=env), ("jaxrl", *options.peers)
+    return Race(work, libraries, bar, updates * work.steps_per_update, work.steps_per_update, env)
 
 
 def deep_race(name: str, libraries: tuple[str, ...], bar: float, multiple: int) -> Race:
-    """One of the tasks that `deep_vs_peers` times."""
+    """One of the tasks of deep learners."""
     task = TASKS[name]
     names = tuple(f"deep {library}" for library in libraries)
     return Race(name, names, bar, task.policy_steps, multiple, task.env, task.activation)
 
 
 RACES = {
-    "ppo": ppo_race(475),
+    "ppo": ppo_race("CartPole-v1", 475, 61),
     "pqn": deep_race("pqn", ("jaxrl", "rejax"), 475, 8192),
     "dqn": dataclasses.replace(deep_race("dqn", ("jaxrl", "rejax"), 475, 1000), steps=400_000),
     "sac": deep_race("sac", ("jaxrl", "rejax", "sbx"), -200, 32),
+    "ppo-acrobot": ppo_race("Acrobot-v1", -100, 120),
+    "pqn-acrobot": deep_race("pqn-acrobot", ("jaxrl", "rejax"), -100, 8192),
+    "dqn-acrobot": deep_race("dqn-acrobot", ("jaxrl", "rejax"), -100, 1000),
 }
-"""SBX is not in the race of DQN: it trains one seed after the other, at a fourteenth of jaxrl's speed, and would take
+"""SBX is not in the races of DQN: it trains one seed after the other, at a fourteenth of jaxrl's speed, and would take
 hours (`deep_vs_peers`: a return of 156 after half of the race's steps)."""
 
 
@@ -133,12 +136,18 @@ def measure(name: str, options: Options) -> Result:
         seeds = [repetition * options.seeds + seed for seed in range(options.seeds)]
         for library, python in pythons.items():
             found[library].append(first_to_reach(race, library, python, seeds, options.episodes))
+        results.save(make_result(name, options, found), options.results)  # what ends the next race loses none
+    return make_result(name, options, found)
+
+
+def make_result(name: str, options: Options, found: dict[str, list[dict[str, Any]]]) -> Result:
+    """What is known after so many races, by library."""
     named = dataclasses.replace(options, races=(name,))
     return Result(
         name=f"time_to_score_{name}",
         command=results.command_line("benchmarks.time_to_score", named, omit=("cache", "results")),
         configuration=configuration(name, options.seeds),
-        sides={side: _side(found[library]) for side, library in race.sides.items()},
+        sides={side: _side(found[library]) for side, library in RACES[name].sides.items()},
         **machine.provenance(),
     )
 

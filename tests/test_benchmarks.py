@@ -193,7 +193,7 @@ def test_the_table_of_learning_counts_seeds_without_a_score(tmp_path):
 
 def test_a_cell_that_takes_too_long_is_named(tmp_path):
     # 31 minutes are 1860 seconds.
-    learned = {"last_10_mean": [480.0], "evaluation_returns": [[480.0]]}
+    learned = {"last_10_mean": [480.0], "evaluation_returns": [[480.0]], "evaluation_seconds": [25.0]}
     times = {"wall_seconds": [930.0], "cpu_seconds": [1860.0]}
     result = make_result(learning.result_name("dqn", "CartPole-v1"), **learned, **times)
     result = dataclasses.replace(result, configuration={"algorithm": "dqn", "env": "CartPole-v1", "steps": 10})
@@ -580,7 +580,7 @@ def test_a_race_ends_at_the_first_budget_whose_median_reaches_the_bar(tmp_path, 
     assert sides["sbx"].measurements["steps"] == [budgets[-1]] * 2
     assert sides["sbx"].measurements["seconds"] == [None] * 2
     table = deep_tables.score_table(tmp_path)
-    assert table.count("| not reached | – |") == 1 and "| 4.00× |" in table
+    assert table.count("| not reached | – / – |") == 1 and "| 4.00× / 4.00× |" in table
 
 
 def test_a_race_that_is_reached_at_times_says_how_often(tmp_path, monkeypatch):
@@ -590,7 +590,25 @@ def test_a_race_that_is_reached_at_times_says_how_often(tmp_path, monkeypatch):
     monkeypatch.setattr(time_to_score, "run", lambda *args: {"policies": args[-1], "seconds": 1.5, "facts": facts})
     monkeypatch.setattr(time_to_score, "score", lambda race, policies, episodes: [returns[x] for x in policies])
     time_to_score.main(["--races", "sac", "--seeds", "1", "--repetitions", "2", "--results", str(tmp_path)])
-    assert deep_tables.score_table(tmp_path).count("| 1.5 [1.5, 1.5], in 1 of 2 |") == 3
+    table = deep_tables.score_table(tmp_path)
+    assert table.count("| 1.5 [1.5, 1.5], in 1 of 2 |") == 3 and table.count("| – / 1.00× |") == 2
+
+
+def test_a_race_that_is_interrupted_has_written_those_before_it(tmp_path, monkeypatch):
+    facts = {"versions": {"jaxrl": "0.1.0"}, "variables": {}, "threads": {}}
+
+    def run(race, library, python, steps, seeds):
+        if seeds[0] == 4:
+            raise KeyboardInterrupt
+        return {"policies": [-100.0], "seconds": 1.5, "facts": facts}
+
+    monkeypatch.setattr(time_to_score, "find_python", lambda *_: "python")
+    monkeypatch.setattr(time_to_score, "run", run)
+    monkeypatch.setattr(time_to_score, "score", lambda race, policies, episodes: policies)
+    with pytest.raises(KeyboardInterrupt):
+        time_to_score.main(["--races", "sac", "--seeds", "2", "--repetitions", "3", "--results", str(tmp_path)])
+    found = results.load("time_to_score_sac", tmp_path)
+    assert found.sides["rejax"].measurements["seconds"] == [1.5, 1.5]
 
 
 def test_seconds_to_the_bar_end_with_the_first_evaluation_whose_median_reaches_it():
@@ -629,7 +647,7 @@ def other_work(result):
 
 def stale():
     """Names of committed results whose configuration is not today's."""
-    expected = {f"deep_vs_peers_{name}": deep_vs_peers.configuration(name) for name in TASKS}
+    expected = {f"deep_vs_peers_{name}": deep_vs_peers.configuration(name) for name in deep_vs_peers.PEERS}
     for name in time_to_score.RACES:
         expected[f"time_to_score_{name}"] = time_to_score.configuration(name, time_to_score.Options().seeds)
     for options in (learning.Options(), learning.Options(full=True)):
@@ -692,13 +710,17 @@ def test_what_the_machine_itself_moved_is_noise():
         )
         rows, _ = compared(one, other)
         assert rows["seconds"][-1] == rows["per_second"][-1] == noise and rows["in no stage"][-1] == "no"
+    rates = {"peak copy_bytes": [10.0], "peak product_flops": [100.0]}
+    for flops, noise in ((75.0, moved), (90.0, "no"), (100.0, "no"), (130.0, "no")):  # the copy alone explains nothing
+        other = {"seconds": slower, "peak copy_bytes": [5.0], "peak product_flops": [flops]}
+        assert compared({"seconds": steady} | rates, other)[0]["seconds"][-1] == noise
     unmoved = {"seconds": steady[::-1], "peak copy_bytes": [20.0]}
     assert compared({"seconds": steady, "peak copy_bytes": [10.0]}, unmoved)[0]["seconds"][-1] == "yes"
 
 
 def test_repetitions_without_a_number_are_said():
     rows, _ = compared({"seconds": [1.0] * 5 + [None]}, {"seconds": [2.0] * 5})
-    assert rows["seconds"][-1] == "without 1 and 0 that have no number"
+    assert rows["seconds"][-1] == "no; without 1 and 0 that have no number"
 
 
 def test_a_change_of_configuration_is_named():

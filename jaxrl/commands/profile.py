@@ -1,11 +1,13 @@
 """`jaxrl profile ALGORITHM ENV`."""
 
+import contextlib
 import dataclasses
 import itertools
 import json
 import math
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,10 +43,11 @@ def profile(arguments: list[str]) -> None:
         _check(options)
         run_name = f"profile-{'-'.join(names)}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}".replace(":", ".")
         directory = options.out or Path("runs") / run_name
-        if options.sweep is not None:
-            _sweep([*names, *flags], options, directory)
-        else:
-            _profile(names, flags, options, directory)
+        with _made(directory):
+            if options.sweep is not None:
+                _sweep(names, flags, options, directory)
+            else:
+                _profile(names, flags, options, directory)
     except (ValueError, TypeError, ImportError, OSError, MemoryError) as error:
         refuse(error)
     except JaxRuntimeError as error:
@@ -63,12 +66,22 @@ def _check(options: ProfileOptions) -> None:
         raise ValueError("trace: a sweep has one profile a size; trace one of them by itself")
 
 
+@contextlib.contextmanager
+def _made(directory: Path) -> Iterator[None]:
+    """A directory, made before the work that fills it, and taken away if nothing came of that."""
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # it is not empty
+            directory.rmdir()
+
+
 def _profile(names: list[str], flags: list[str], options: ProfileOptions, directory: Path) -> None:
     from jaxrl.engine.profiling import pictures, report
     from jaxrl.engine.profiling import profile as measured
 
     algorithm, seeds, seed = _algorithm(names, flags)
-    directory.mkdir(parents=True, exist_ok=True)
     limit = None if options.memory_gib is None else int(options.memory_gib * 2**30)
     found = measured(
         algorithm,
@@ -116,20 +129,19 @@ def _refuse_given(fields: tuple[str, ...], what: str, flags: list[str]) -> None:
             raise ValueError(f"{field}: a profile {what}; leave {field} away")
 
 
-def _sweep(arguments: list[str], options: ProfileOptions, directory: Path) -> None:
+def _sweep(names: list[str], flags: list[str], options: ProfileOptions, directory: Path) -> None:
     from jaxrl.engine.profiling import pictures
     from jaxrl.engine.profiling.sweep import knee_of, sizes_of, sweep
 
     assert options.sweep is not None
     field, sizes = sizes_of(options.sweep)
-    directory.mkdir(parents=True, exist_ok=True)
-    arguments = [*arguments, "--repetitions", str(options.repetitions)]
+    arguments = [*names, *flags, "--repetitions", str(options.repetitions)]
     limit = None
     if options.memory_gib is not None:
         limit = int(options.memory_gib * 2**30)
         arguments += ["--memory-gib", str(options.memory_gib)]
     points, knee = [], None
-    for point in sweep(arguments, field, sizes, directory, limit):
+    for point in sweep(arguments, field, sizes, directory, limit, _length(names, field.replace("-", "_"))):
         points.append(point)
         knee = knee_of(points)
         print(f"{field}={point['size']}: {_said(point)}", flush=True)
@@ -141,6 +153,19 @@ def _sweep(arguments: list[str], options: ProfileOptions, directory: Path) -> No
     print(f"written: {directory}/ (sweep.json, sweep.png, a directory for each size)")
     if knee is None:
         refuse(f"sweep: no size of {field} could be profiled", code=1)
+
+
+def _length(names: list[str], field: str) -> int:
+    """How many numbers a field has, such as widths of layers, of which a sweep leaves as many; one for what is none."""
+    from jaxrl.engine.names import ALGORITHMS
+    from jaxrl.presets import preset
+
+    algorithm_class: Any = ALGORITHMS.get(names[0])
+    if not dataclasses.is_dataclass(algorithm_class) or len(names) < 2:
+        return 1
+    fields = {each.name: each.default for each in dataclasses.fields(algorithm_class)} | preset(*names).fields
+    value = fields.get(field)
+    return len(value) if isinstance(value, tuple) else 1
 
 
 def _said(point: dict[str, Any]) -> str:

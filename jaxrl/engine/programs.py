@@ -12,9 +12,12 @@ from jaxrl.engine.train import split_run_key, update_key
 
 EVALUATION_EPISODES = 16
 _EVALUATION_STREAM = 0x7FFFFFFF  # folded into the run's key; update numbers stay below
+INITIALIZE_OPTIONS = {"static_argnames": "batched"}
+UPDATES_OPTIONS = {"static_argnames": "longest", "donate_argnames": "state"}
+"""Of `jax.jit`, with which a profile compiles the same functions anew."""
 
 
-@functools.partial(jax.jit, static_argnames="batched")
+@functools.partial(jax.jit, **INITIALIZE_OPTIONS)
 def initialize(algorithm: Any, key: jax.Array, batched: bool) -> Any:
     """Initial state of one seed, or of each, and whether it is finite."""
 
@@ -30,7 +33,7 @@ def one_update(algorithm: Any, state: Any, key: jax.Array) -> tuple[Any, Any]:
     return algorithm.update(state, key)
 
 
-@functools.partial(jax.jit, static_argnames="longest", donate_argnames="state")
+@functools.partial(jax.jit, **UPDATES_OPTIONS)
 def updates(
     algorithm: Any, state: Any, key: jax.Array, start: jax.Array, alive: jax.Array, num_updates: jax.Array, longest: int
 ) -> tuple[Any, Any, jax.Array]:

@@ -153,7 +153,8 @@ def _flops(computation: Computation, x: Instruction, module: Module) -> Counts:
         return Counts(float(sum(update.size for update in updates if update is not None)))
     if x.opcode in ("reduce", "reduce-window", "sort", "select-and-scatter"):
         read = [_operand(computation, name) for name in x.operands]
-        return Counts(float(max((operand.size for operand in read if operand is not None), default=0)))
+        size = max((operand.size for operand in read if operand is not None), default=0)
+        return Counts(float(size * ((size - 1).bit_length() if x.opcode == "sort" else 1)))  # comparisons, as XLA says
     return Counts(float(x.size))
 
 

@@ -167,9 +167,10 @@ def profile(
     """Measure an algorithm: its compilation, its speed, its parts, and how near it comes to the device's limits.
 
     It runs the program that `fit` runs. An update and its stages are timed in turn, so that a busy minute of the
-    machine hits them all; the device's limits are measured in the same process. On a CPU, XLA splits loops over
-    threads, which sleep between those: a cost that stages alone, busy all the time, do not have. Where it does, update
-    and stages are timed without that, too: `unsplit_seconds`, and `thread_cost` of what no stage has.
+    machine hits them all; the device's limits are measured in the same process. Stages begin with the state behind
+    about as many updates as are timed: a replay has rows by then. On a CPU, XLA splits loops over threads, which sleep
+    between those: a cost that stages alone, busy all the time, do not have. Where it does, update and stages are timed
+    without that, too: `unsplit_seconds`, and `thread_cost` of what no stage has.
 
     Args:
       algorithm: any; `rollout` and `learn` are its halves, and what `stages(state, key)` gives are parts of them.
@@ -208,11 +209,11 @@ def profile(
     # Before what follows adds to it.
     device_peak_bytes = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
     peaks = measure_peaks()
+    whole.run_for(repetitions * region)
     size = bytes_of(whole.state)
-    # What is free is without the state and the algorithm already.
-    room = None if memory_limit is None else memory_limit - size - bytes_of(algorithm)
-    needed = 2 * (size + temporary_bytes(whole.program))  # a copy and what a stage gives; what it reads, and works with
-    alone = num_seeds == 1 and fits(needed, room)
+    room = None if memory_limit is None else memory_limit - size - bytes_of(algorithm)  # what is free is without them
+    # A copy and what a stage gives; what it reads, and works with.
+    alone = num_seeds == 1 and fits(2 * (size + temporary_bytes(whole.program)), room)
     split = whole.unsplit is not None
     stages = timed_stages(algorithm, jax.tree.map(jnp.copy, whole.state), stage_key, split) if alone else {}
     seconds, tokens = in_turn(whole, stages, repetitions, region)

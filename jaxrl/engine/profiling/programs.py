@@ -14,7 +14,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from jaxrl.engine.profiling import hlo
 from jaxrl.engine.profiling.counts import Counts, count, of_a_turn
 from jaxrl.engine.profiling.memory import temporary_bytes
-from jaxrl.engine.programs import initialize, updates
+from jaxrl.engine.programs import UPDATES_OPTIONS, initialize, updates
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +111,7 @@ def compiled_updates(
       how many programs a run compiles (`Compilation.programs`).
     """
     arguments = (algorithm, state, run_key, jnp.int32(0), jnp.ones(run_key.shape, bool), jnp.int32(1))
-    function = as_new(updates, static_argnames="longest", donate_argnames="state")
+    function = as_new(updates, **UPDATES_OPTIONS)
     with without_cache():
         executable, seconds = compiled(function, *arguments, options=options, longest=longest)
     given, _, _ = function.eval_shape(*arguments, longest=longest)

@@ -10,6 +10,7 @@ from jaxrl.engine.profiling.counts import Counts
 from jaxrl.engine.profiling.measure import Profile
 from jaxrl.engine.profiling.peaks import Peaks
 from jaxrl.engine.profiling.programs import UNSPLIT
+from jaxrl.engine.profiling.timing import beyond_chance
 
 AGREEMENT = 0.1
 """Part of XLA's own count by which ours may differ without a word."""
@@ -75,9 +76,11 @@ def page(profile: Profile) -> str:
     if profile.unsplit_seconds is not None:
         flags = " ".join(f"--{name}={value}" for name, value in UNSPLIT.items())
         low, middle, high = np.quantile(np.divide(profile.unsplit_seconds, profile.seconds), [0.25, 0.5, 0.75])
+        certain = beyond_chance([1.0] * len(profile.seconds))
         lines.append(
             f"where each loop has one thread (add {flags} to XLA_FLAGS), an update takes {middle:.2f} "
             f"[{low:.2f}, {high:.2f}] of its time"
+            + ("" if certain else "; repetitions are too few to tell what threads cost")
         )
     if profile.counts.unknown_loops > 0:
         lines.append("loops whose length only the data say count once; an accelerator asks the host in each turn")
@@ -88,15 +91,24 @@ def _stage_lines(profile: Profile) -> list[str]:
     """One line a stage, the whole, and what no stage has."""
     median = profile.median_seconds
     rows: list[tuple[str, ...]] = [
-        ("", "time", "share", "FLOP/s", "B/s", "kernels", "nearest limit, share of the time it explains")
+        (
+            "",
+            "time",
+            "share",
+            "FLOP/s, of peak",
+            "B/s, of peak",
+            "kernels",
+            "nearest limit, share of the time it explains",
+        )
     ]
 
     def add(name: str, seconds: float, counts: Counts) -> None:
         found = limits(counts, profile.peaks)
         bound, least = max(found.items(), key=lambda item: item[1])
         nearest = "unknown" if any(map(math.isnan, found.values())) else f"{bound} {least / seconds:.0%}"
-        rates = (prefixed(counts.flops / seconds), prefixed(counts.bytes / seconds), f"{counts.kernels:,.0f}")
-        rows.append((name, _time(seconds), f"{seconds / median:.1%}", *rates, nearest))
+        flops = of_peak(counts.flops, seconds, profile.peaks.product_flops)
+        moved = of_peak(counts.bytes, seconds, profile.peaks.bytes)
+        rows.append((name, _time(seconds), f"{seconds / median:.1%}", flops, moved, f"{counts.kernels:,.0f}", nearest))
 
     def add_rest(name: str, seconds: float, said: str = "") -> None:
         rows.append((name, _time(seconds), f"{seconds / median:.1%}", "", "", "", said))
@@ -111,9 +123,11 @@ def _stage_lines(profile: Profile) -> list[str]:
     if profile.thread_cost:
         add_rest("threads", profile.thread_cost)
     add("an update", median, profile.counts)
-    if profile.stages:
-        low, middle, high = np.quantile(profile.open_shares(), [0.25, 0.5, 0.75])
-        add_rest("in no stage", middle * median, f"quartiles {low:.1%}, {high:.1%}")
+    has_parts = any(stage.within for stage in profile.stages.values())
+    for name, parts in {"in no stage": False, "in no part": True}.items():
+        if profile.stages and (has_parts or not parts):
+            low, middle, high = np.quantile(profile.open_shares(parts), [0.25, 0.5, 0.75])
+            add_rest(name, middle * median, f"quartiles {low:.1%}, {high:.1%}")
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
 
@@ -127,7 +141,7 @@ def _doubt(both: dict[str, tuple[float, float]]) -> str:
 def _peak_line(peaks: Peaks) -> str:
     turn = f"{_time(peaks.turn_seconds)} a turn of a loop, " if peaks.turn_seconds else ""
     return (
-        f"this device at most: {prefixed(peaks.product_flops)}FLOP/s in float32 products, "
+        f"this device at most: {prefixed(peaks.product_flops)}FLOP/s in products of float32 at default precision, "
         f"{prefixed(peaks.low_product_flops)}FLOP/s in bfloat16 ones, {prefixed(peaks.copy_bytes)}B/s copied, "
         f"{prefixed(peaks.product_bytes)}B/s read by a matrix–vector product, {_time(peaks.launch_seconds)} a call, "
         f"{turn}{_time(peaks.kernel_seconds)} a kernel in a loop"
@@ -175,3 +189,18 @@ def prefixed(value: float) -> str:
         if abs(value) >= size:
             return f"{value / size:.3g} {prefix}"
     return f"{value:.3g} "
+
+
+def of_peak(count: float, seconds: float, peak: float) -> str:
+    """A rate with its prefix, and its part of a peak.
+
+    Args:
+      count: of operations or of bytes.
+      seconds: that they take.
+      peak: of their rate.
+
+    Example:
+      >>> of_peak(3e9, 2.0, 6e9)
+      '1.5 G, 25.0%'
+    """
+    return f"{prefixed(count / seconds).strip()}, {count / seconds / peak:.1%}"

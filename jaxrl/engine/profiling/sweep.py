@@ -68,7 +68,7 @@ def sizes_of(text: str) -> tuple[str, list[int]]:
 
 
 def sweep(
-    arguments: list[str], field: str, sizes: Iterable[int], directory: Path, limit: int | None
+    arguments: list[str], field: str, sizes: Iterable[int], directory: Path, limit: int | None, numbers: int = 1
 ) -> Iterable[dict[str, Any]]:
     """Profile each size in a child process.
 
@@ -77,7 +77,9 @@ def sweep(
       field: flag that is swept.
       sizes: its values.
       directory: gets a directory a size.
-      limit: bytes that a program may need; its process gets `OVERHEAD` besides. None: what is free when it begins.
+      limit: bytes that a program may need; on a CPU its process gets `OVERHEAD` besides, and no more. None: what is
+        free when it begins.
+      numbers: that the field takes, all of them the size: widths of so many layers.
 
     Yields:
       For each size a dict with `size`, and `profile` (the record of one) and `bytes` (what its program needs), or
@@ -89,7 +91,7 @@ def sweep(
     sizes, failures, succeeded = list(sizes), [], False
     for size in sizes:
         out = directory / f"{field}-{size}"
-        flags = [f"--{field}", str(size), "--out", str(out)]
+        flags = [f"--{field}", *[str(size)] * numbers, "--out", str(out)]
         command = [sys.executable, "-c", CHILD, str(limit or 0), str(OVERHEAD), "profile", *arguments, *flags]
         done = subprocess.run(command, capture_output=True, text=True)
         point: dict[str, Any] = {"size": size}

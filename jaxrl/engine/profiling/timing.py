@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxrl.algorithms.dp import ValueIteration
 from jaxrl.engine.check import asks_for_rewards
 from jaxrl.engine.profiling.counts import Counts, of_a_turn
 from jaxrl.engine.profiling.memory import available, check_memory, fits, needed_bytes
@@ -25,7 +26,7 @@ from jaxrl.engine.profiling.programs import (
     without_cache,
 )
 from jaxrl.engine.profiling.stages import apart, repeat, stages_of
-from jaxrl.engine.programs import initialize, split_keys
+from jaxrl.engine.programs import INITIALIZE_OPTIONS, initialize, split_keys
 from jaxrl.types import Stage, steps_per_update
 
 LONGEST = 1024
@@ -66,7 +67,7 @@ class Whole:
             unsplit = None
         start = time.perf_counter()
         with without_cache():
-            state, _ = as_new(initialize, static_argnames="batched")(algorithm, init_key, batched)
+            state, _ = as_new(initialize, **INITIALIZE_OPTIONS)(algorithm, init_key, batched)
         jax.block_until_ready(state)
         init_seconds = time.perf_counter() - start
         whole = cls(algorithm, run_key, alive, state, program, init_seconds, seconds, programs, unsplit)
@@ -82,6 +83,13 @@ class Whole:
         self.state, self.metrics, _ = jax.block_until_ready(result)
         self.made, self.turns = self.made + turns, turns
         return time.perf_counter() - start
+
+    def run_for(self, seconds: float) -> None:
+        """Go on for so many seconds at least."""
+        turns = 1
+        while seconds > 0:
+            seconds -= self.run(turns)
+            turns = min(2 * turns, longest_of(self.key))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,8 +193,8 @@ def unit_of(algorithm: Any) -> str:
         return "completions"
     if hasattr(algorithm, "task"):
         return "texts"
-    if hasattr(algorithm, "mdp"):
-        return "sweeps"
+    if isinstance(algorithm, ValueIteration) and algorithm.num_blocks == 1:
+        return "sweeps"  # of other solvers an update may be some
     return "steps" if hasattr(algorithm, "env") else "updates"
 
 
