@@ -73,9 +73,8 @@ RACES = {
     "sac": deep_race("sac", ("jaxrl", "rejax", "sbx"), -200, 32),
     "ppo-acrobot": ppo_race("Acrobot-v1", -100, 120),
     "pqn-acrobot": deep_race("pqn-acrobot", ("jaxrl", "rejax"), -100, 8192),
-    "dqn-acrobot": deep_race("dqn-acrobot", ("jaxrl", "rejax"), -100, 1000),
 }
-"""SBX is not in the races of DQN: it trains one seed after the other, at a fourteenth of jaxrl's speed, and would take
+"""SBX is not in the race of DQN: it trains one seed after the other, at a fourteenth of jaxrl's speed, and would take
 hours (`deep_vs_peers`: a return of 156 after half of the race's steps)."""
 
 
