@@ -70,9 +70,9 @@ def score_table(directory: pathlib.Path) -> str:
         "Seconds, median [quartiles] of races with other seeds, the libraries in turn: compilation, and training of "
         "ten seeds to the end of the first budget of environment steps whose policies reach the bar in the median; "
         "rejax and jaxrl train the seeds together, the others one after the other. Env steps: that budget, race by "
-        "race, of nine from a sixteenth of the largest; each is 1.3 to 1.5 times the one before: less is chance. "
-        "Sooner: race by race, a dash where one of both did not reach the bar. Return: of the policies of all races, "
-        "median over seeds [quartiles], greedy episodes, one judge for all."
+        "race, of nine from a sixteenth of the largest, each at most 1.6 times the one before. Sooner: race by race, "
+        "a dash where one of both did not reach the bar; a budget more or less may be chance. Return: of the policies "
+        "of all races, median over seeds [quartiles], greedy episodes, one judge for all."
     )
     return with_notes(render(header, rows), *([note] if measured else []), *device_lines(measured))
 

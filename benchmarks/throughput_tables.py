@@ -1,5 +1,6 @@
 """The table of throughput, from its results."""
 
+import math
 import pathlib
 import statistics
 from typing import Any
@@ -87,15 +88,16 @@ def throughput_row(result: Result) -> list[str]:
     """Speed, and the shares of the device's limits that it comes to."""
     numbers, unit = result.sides["jaxrl"].measurements, result.configuration["unit"]
     seconds = statistics.median(numbers["update_seconds"])
-    tokens, flops, moved = numbers.get("tokens_per_second"), numbers["flops"][0], numbers["bytes"][0]
+    tokens = numbers.get("tokens_per_second")
+    flops, moved = ((numbers[what][0] or math.nan) / seconds for what in ("flops", "bytes"))
     return [
         CELLS[result.name.removeprefix("throughput_")].what,
         _device(result),
         f"{spread(numbers['units_per_second'], ',.0f')} {unit}"
         + (f", {statistics.median(tokens):,.0f} tokens" if tokens else ""),
         f"{numbers['compile_seconds'][0]:.1f}",
-        "–" if flops is None else of_peak(flops, seconds, numbers["peak product_flops"][0]),
-        "–" if moved is None else of_peak(moved, seconds, _bandwidth(numbers)),
+        of_peak(flops, flops / numbers["peak product_flops"][0]),
+        of_peak(moved, moved / _bandwidth(numbers)),
         *(spread(numbers[what], ".1%") if what in numbers else "–" for what in ("in no stage", "in no part")),
         f"{cost / seconds:.1%}" if (cost := numbers.get("thread_cost", [0.0])[0]) else "–",
         f"`{result.command}`",

@@ -135,13 +135,15 @@ def measure(name: str, options: Options) -> Result:
         seeds = [repetition * options.seeds + seed for seed in range(options.seeds)]
         for library, python in pythons.items():
             found[library].append(first_to_reach(race, library, python, seeds, options.episodes))
-        results.save(make_result(name, options, found), options.results)  # what ends the next race loses none
-    return make_result(name, options, found)
+        result = make_result(name, options, found)
+        results.save(result, options.results)  # what ends the next race loses none
+    return result
 
 
 def make_result(name: str, options: Options, found: dict[str, list[dict[str, Any]]]) -> Result:
     """What is known after so many races, by library."""
-    named = dataclasses.replace(options, races=(name,))
+    number = len(next(iter(found.values())))
+    named = dataclasses.replace(options, races=(name,), repetitions=number)
     return Result(
         name=f"time_to_score_{name}",
         command=results.command_line("benchmarks.time_to_score", named, omit=("cache", "results")),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import itertools
 import json
 import math
 import os
@@ -549,6 +550,7 @@ def test_what_is_judged_acts_as_the_learner_does(name):
 def test_budgets_grow_by_whole_updates_to_the_largest(race):
     assert race.budgets == sorted(set(race.budgets))
     assert race.budgets[-1] == race.steps
+    assert max(next_one / one for one, next_one in itertools.pairwise(race.budgets)) <= 1.6
     if isinstance(race.work, Configuration):
         assert all(race.work.updates(steps) for steps in race.budgets)
     else:
@@ -608,6 +610,7 @@ def test_a_race_that_is_interrupted_has_written_those_before_it(tmp_path, monkey
     with pytest.raises(KeyboardInterrupt):
         time_to_score.main(["--races", "sac", "--seeds", "2", "--repetitions", "3", "--results", str(tmp_path)])
     found = results.load("time_to_score_sac", tmp_path)
+    assert found.command.endswith("--repetitions 2")
     assert found.sides["rejax"].measurements["seconds"] == [1.5, 1.5]
 
 
@@ -906,6 +909,9 @@ def test_a_peer_gets_the_device_of_this_process(monkeypatch):
     plugin = [types.SimpleNamespace(name="jax-cuda13-plugin")]
     monkeypatch.setattr(peers.importlib.metadata, "distributions", lambda: plugin)
     assert peers.requirements("rejax")[-1] == plain.replace("jax", "jax[cuda13]")
+    monkeypatch.setattr(peers.machine, "backend", lambda: "cpu")
+    assert peers.requirements("rejax")[-1] == plain
+    monkeypatch.setattr(peers.machine, "backend", lambda: "gpu")
     with pytest.raises(SystemExit, match="JAX_PLATFORMS=cpu"):
         lm_vs_peers.main([])
 

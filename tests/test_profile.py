@@ -248,6 +248,16 @@ def test_threads_that_do_not_slow_an_update_cost_nothing():
     assert timed.unattributed == pytest.approx(0.3)
 
 
+def test_updates_go_on_for_some_seconds():
+    whole = timing.Whole.begin(Counter(), jax.random.key(0), None)
+    seconds = iter([0.5, 0.25, 0.25, 9.0])
+    asked, whole.run = [], lambda turns: asked.append(turns) or next(seconds)
+    whole.run_for(1.0)
+    assert asked == [1, 2, 4]
+    whole.run_for(0.0)
+    assert asked == [1, 2, 4]
+
+
 def test_stages_begin_with_a_replay_that_has_rows(monkeypatch):
     sizes, timed_stages = [], timing.timed_stages
 
@@ -257,8 +267,9 @@ def test_stages_begin_with_a_replay_that_has_rows(monkeypatch):
 
     monkeypatch.setattr(measure, "timed_stages", timed)
     dqn = jaxrl.DQN(ENV, ENV_PARAMS, capacity=100_000, num_envs=4, num_steps=16, warmup=8)
-    profile = jaxrl.profile(dqn, repetitions=3, region=0.01)
-    assert sizes[0] > 8 + 16 * 0.01 / profile.median_seconds  # of the 0.03 seconds that are timed
+    monkeypatch.setattr(timing.Whole, "run_for", lambda whole, _: whole.run(20))
+    jaxrl.profile(dqn, repetitions=1, region=0.001)
+    assert sizes == [8 + 16 * 21]  # the first run besides
 
 
 def test_shares_are_of_each_repetition():
@@ -838,6 +849,7 @@ def test_the_command_traces(tmp_path, capsys):
         (["dqn", "CartPole-v1", "--evaluate-every", "3"], "evaluate_every: a profile"),
         (["ppo", "CartPole-v1", "--memory-gib", "0.00001"], "memory: the program needs"),
         (["ppo", "CartPole-v1", "--sweep", "num-envs"], "sweep='num-envs'"),
+        (["ppo", "CartPole-v1", "--sweep", "num-envs=4", "--num-envs", "8"], "num-envs is given besides"),
         (["ppo", "CartPole-v1", "--num-envs", "3", "--num-steps", "3"], "num_minibatches=4"),
     ],
 )
@@ -847,7 +859,13 @@ def test_bad_input_is_one_sentence(arguments, message, capsys, tmp_path, monkeyp
         main(["profile", *arguments])
     said = capsys.readouterr().err
     assert error.value.code == 2 and message in said and len(said.splitlines()) == 1
-    assert not list(tmp_path.rglob("profile-*"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_directory_that_was_there_stays(tmp_path):
+    with pytest.raises(SystemExit):
+        main(["profile", "ppo", "CartPole-v9", "--out", str(tmp_path)])
+    assert tmp_path.exists()
 
 
 def test_a_size_that_takes_more_memory_than_its_process_has_is_out_of_memory(tmp_path, monkeypatch):
@@ -926,11 +944,12 @@ def test_a_sweep_goes_on_behind_a_size_that_was_profiled(monkeypatch, tmp_path):
 def test_a_sweep_of_widths_keeps_the_number_of_layers(monkeypatch, tmp_path):
     commands = []
     monkeypatch.setattr(sweeping.subprocess, "run", lambda command, **_: commands.append(command) or done(-9, ""))
-    for field, names in {"hidden-sizes": "ppo CartPole-v1", "num-envs": "ppo CartPole-v1", "x": "a:B C"}.items():
+    own = "jaxrl.algorithms.pg.ppo:PPO"
+    for name, field in (("ppo", "hidden-sizes"), (own, "hidden_sizes"), ("ppo", "num-envs"), ("grpo", "model.width")):
         with pytest.raises(SystemExit):
-            main(["profile", *names.split(), "--sweep", f"{field}=32", "--out", str(tmp_path)])
+            main(["profile", name, "CartPole-v1", "--sweep", f"{field}=32", "--out", str(tmp_path)])
     flags = [command[command.index("--repetitions") + 2 : command.index("--out")] for command in commands]
-    assert flags == [["--hidden-sizes", "32", "32"], ["--num-envs", "32"], ["--x", "32"]]
+    assert flags == [["--hidden-sizes", "32", "32"]] * 2 + [["--num-envs", "32"], ["--model.width", "32"]]
 
 
 def test_a_sweep_that_is_interrupted_has_written_what_it_found(monkeypatch, tmp_path):

@@ -68,13 +68,15 @@ def _check(options: ProfileOptions) -> None:
 
 @contextlib.contextmanager
 def _made(directory: Path) -> Iterator[None]:
-    """A directory, made before the work that fills it, and taken away if nothing came of that."""
+    """A directory and those above it, made before the work that fills it, and taken away if nothing came of that."""
+    made = [each for each in (directory, *directory.parents) if not each.exists()]
     directory.mkdir(parents=True, exist_ok=True)
     try:
         yield
     finally:
         with contextlib.suppress(OSError):  # it is not empty
-            directory.rmdir()
+            for each in made:
+                each.rmdir()
 
 
 def _profile(names: list[str], flags: list[str], options: ProfileOptions, directory: Path) -> None:
@@ -110,7 +112,7 @@ def _algorithm(names: list[str], flags: list[str]) -> tuple[Any, int, int]:
     if solve.is_solver(names[0]):
         if len(names) < 2:
             raise ValueError(f"profile {names[0]} needs an environment: `jaxrl profile {names[0]} FrozenLake-v1`")
-        _refuse_given(OF_A_SOLUTION, "times sweeps in float32, however many", flags)
+        _refuse_given(OF_A_SOLUTION, "times updates in float32, however many", flags)
         return solve.build(names[0], names[1], flags), 1, 0
     _refuse_given(OF_A_RUN, "times updates of a new state, and neither evaluates nor saves", flags)
     if language.is_language(names[0]):
@@ -135,6 +137,8 @@ def _sweep(names: list[str], flags: list[str], options: ProfileOptions, director
 
     assert options.sweep is not None
     field, sizes = sizes_of(options.sweep)
+    if is_given(field.replace("-", "_"), flags):
+        raise ValueError(f"sweep={options.sweep!r}: {field} is given besides; leave one of both away")
     arguments = [*names, *flags, "--repetitions", str(options.repetitions)]
     limit = None
     if options.memory_gib is not None:
@@ -157,10 +161,10 @@ def _sweep(names: list[str], flags: list[str], options: ProfileOptions, director
 
 def _length(names: list[str], field: str) -> int:
     """How many numbers a field has, such as widths of layers, of which a sweep leaves as many; one for what is none."""
-    from jaxrl.engine.names import ALGORITHMS
+    from jaxrl.engine.names import ALGORITHMS, resolve
     from jaxrl.presets import preset
 
-    algorithm_class: Any = ALGORITHMS.get(names[0])
+    algorithm_class: Any = resolve("algorithm", names[0], ALGORITHMS) if ":" in names[0] else ALGORITHMS.get(names[0])
     if not dataclasses.is_dataclass(algorithm_class) or len(names) < 2:
         return 1
     fields = {each.name: each.default for each in dataclasses.fields(algorithm_class)} | preset(*names).fields

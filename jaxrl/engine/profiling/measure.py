@@ -168,9 +168,9 @@ def profile(
 
     It runs the program that `fit` runs. An update and its stages are timed in turn, so that a busy minute of the
     machine hits them all; the device's limits are measured in the same process. Stages begin with the state behind
-    about as many updates as are timed: a replay has rows by then. On a CPU, XLA splits loops over threads, which sleep
-    between those: a cost that stages alone, busy all the time, do not have. Where it does, update and stages are timed
-    without that, too: `unsplit_seconds`, and `thread_cost` of what no stage has.
+    `repetitions * region` seconds of updates: a replay has rows by then. On a CPU, XLA splits loops over threads, which
+    sleep between those: a cost that stages alone, busy all the time, do not have. Where it does, update and stages are
+    timed without that, too: `unsplit_seconds`, and `thread_cost` of what no stage has.
 
     Args:
       algorithm: any; `rollout` and `learn` are its halves, and what `stages(state, key)` gives are parts of them.
@@ -209,7 +209,7 @@ def profile(
     # Before what follows adds to it.
     device_peak_bytes = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
     peaks = measure_peaks()
-    whole.run_for(repetitions * region)
+    whole.run_for(repetitions * region if num_seeds == 1 else 0.0)  # stages are of one seed
     size = bytes_of(whole.state)
     room = None if memory_limit is None else memory_limit - size - bytes_of(algorithm)  # what is free is without them
     # A copy and what a stage gives; what it reads, and works with.

@@ -76,7 +76,7 @@ def page(profile: Profile) -> str:
     if profile.unsplit_seconds is not None:
         flags = " ".join(f"--{name}={value}" for name, value in UNSPLIT.items())
         low, middle, high = np.quantile(np.divide(profile.unsplit_seconds, profile.seconds), [0.25, 0.5, 0.75])
-        certain = beyond_chance([1.0] * len(profile.seconds))
+        certain = not profile.thread_seconds or beyond_chance([1.0] * len(profile.seconds))
         lines.append(
             f"where each loop has one thread (add {flags} to XLA_FLAGS), an update takes {middle:.2f} "
             f"[{low:.2f}, {high:.2f}] of its time"
@@ -91,23 +91,15 @@ def _stage_lines(profile: Profile) -> list[str]:
     """One line a stage, the whole, and what no stage has."""
     median = profile.median_seconds
     rows: list[tuple[str, ...]] = [
-        (
-            "",
-            "time",
-            "share",
-            "FLOP/s, of peak",
-            "B/s, of peak",
-            "kernels",
-            "nearest limit, share of the time it explains",
-        )
+        ("", "time", "share", "FLOP/s, of peak", "B/s, of peak", "kernels", "nearest limit, and its part of the time")
     ]
 
     def add(name: str, seconds: float, counts: Counts) -> None:
         found = limits(counts, profile.peaks)
         bound, least = max(found.items(), key=lambda item: item[1])
         nearest = "unknown" if any(map(math.isnan, found.values())) else f"{bound} {least / seconds:.0%}"
-        flops = of_peak(counts.flops, seconds, profile.peaks.product_flops)
-        moved = of_peak(counts.bytes, seconds, profile.peaks.bytes)
+        flops = of_peak(counts.flops / seconds, found["FLOPs"] / seconds)
+        moved = of_peak(counts.bytes / seconds, found["bytes"] / seconds)
         rows.append((name, _time(seconds), f"{seconds / median:.1%}", flops, moved, f"{counts.kernels:,.0f}", nearest))
 
     def add_rest(name: str, seconds: float, said: str = "") -> None:
@@ -191,16 +183,15 @@ def prefixed(value: float) -> str:
     return f"{value:.3g} "
 
 
-def of_peak(count: float, seconds: float, peak: float) -> str:
-    """A rate with its prefix, and its part of a peak.
+def of_peak(rate: float, share: float) -> str:
+    """A rate with its prefix, and its part of a peak; a dash for what nobody could count.
 
     Args:
-      count: of operations or of bytes.
-      seconds: that they take.
-      peak: of their rate.
+      rate: operations or bytes per second.
+      share: of the device's limit.
 
     Example:
-      >>> of_peak(3e9, 2.0, 6e9)
+      >>> of_peak(1.5e9, 0.25)
       '1.5 G, 25.0%'
     """
-    return f"{prefixed(count / seconds).strip()}, {count / seconds / peak:.1%}"
+    return "–" if math.isnan(rate) else f"{prefixed(rate).strip()}, {share:.1%}"
