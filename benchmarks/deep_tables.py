@@ -16,13 +16,12 @@ def deep_table(directory: pathlib.Path) -> str:
     """Speed and returns of deep learners, task by task."""
     header = ("task", "library", "env steps/s", "jaxrl is faster by", "return", "seeds", "command")
     rows, measured = [], []
-    for name, peers in PEERS.items():
-        task = TASKS[name]
+    for name, task in TASKS.items():
         result = results.load_any(f"deep_vs_peers_{name}", directory)
         what = f"{task.algorithm}, {task.env}" + (", replay of 10⁶" if task.capacity >= 1_000_000 else "")
         if result is None:
             command = f"`python -m benchmarks.deep_vs_peers --tasks {name}`"
-            rows += [[what, side, "not measured", "–", "–", "–", command] for side in ("jaxrl", *peers)]
+            rows += [[what, side, "not measured", "–", "–", "–", command] for side in ("jaxrl", *PEERS[name])]
             continue
         measured.append(result)
         ours = result.sides["jaxrl"].measurements["steps_per_second"]
@@ -48,7 +47,7 @@ def score_table(directory: pathlib.Path) -> str:
     rows, measured = [], []
     for name, race in time_to_score.RACES.items():
         result = results.load_any(f"time_to_score_{name}", directory)
-        what, bar = f"{name.split('-')[0]}, {race.env}", f"≥ {race.bar:g}"
+        what, bar = f"{name}, {race.env}", f"≥ {race.bar:g}"
         if result is None:
             command = f"`python -m benchmarks.time_to_score --races {name}`"
             rows += [[what, bar, side, "–", "not measured", "–", "–", command] for side in race.sides]

@@ -26,14 +26,14 @@ PEERS = {
     "pqn": ("rejax",),
     "ppo-breakout": ("rejax",),
 }
-"""Tasks, and who has the algorithm; the large replay is compared with the one that is in JAX too."""
+"""Who has the algorithm; the large replay is compared with the one that is in JAX too."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
     """Compare jaxrl's deep learners with others; writes benchmarks/results/deep_vs_peers_TASK.json."""
 
-    tasks: tuple[str, ...] = tuple(PEERS)
+    tasks: tuple[str, ...] = tuple(TASKS)
     repetitions: int = 5
     """Runs of each side after one warm-up."""
     policy_seeds: int | None = None
@@ -103,7 +103,7 @@ def judge(options: Options, task: Task, trained: dict[str, list[Any]], numbers: 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = tyro.cli(Options, args=arguments, prog="python -m benchmarks.deep_vs_peers")
     share_device()
-    measure_each("tasks", options.tasks, PEERS, lambda name: measure(name, options), options.results)
+    measure_each("tasks", options.tasks, TASKS, lambda name: measure(name, options), options.results)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ class Race:
     """The largest budget, environment steps of each seed."""
     multiple: int
     """Budgets are multiples of so many steps: all libraries do whole updates."""
-    env: str
+    env: str = "CartPole-v1"
     activation: str = "tanh"
 
     @property
@@ -52,27 +52,25 @@ class Race:
         return [max(round(share * self.steps / self.multiple), 1) * self.multiple for share in SHARES]
 
 
-def ppo_race(env: str, bar: float, updates: int) -> Race:
-    """The work that `ppo_vs_peers` times, in an environment."""
+def ppo_race(bar: float) -> Race:
+    """The work that `ppo_vs_peers` times, up to the steps after which it judges."""
     options = ppo_vs_peers.Options()
-    work, libraries = dataclasses.replace(options.configuration, env=env), ("jaxrl", *options.peers)
-    return Race(work, libraries, bar, updates * work.steps_per_update, work.steps_per_update, env)
+    work, libraries = options.configuration, ("jaxrl", *options.peers)
+    return Race(work, libraries, bar, options.policy_updates * work.steps_per_update, work.steps_per_update)
 
 
 def deep_race(name: str, libraries: tuple[str, ...], bar: float, multiple: int) -> Race:
-    """One of the tasks of deep learners."""
+    """One of the tasks that `deep_vs_peers` times."""
     task = TASKS[name]
     names = tuple(f"deep {library}" for library in libraries)
     return Race(name, names, bar, task.policy_steps, multiple, task.env, task.activation)
 
 
 RACES = {
-    "ppo": ppo_race("CartPole-v1", 475, 61),
+    "ppo": ppo_race(475),
     "pqn": deep_race("pqn", ("jaxrl", "rejax"), 475, 8192),
     "dqn": dataclasses.replace(deep_race("dqn", ("jaxrl", "rejax"), 475, 1000), steps=400_000),
     "sac": deep_race("sac", ("jaxrl", "rejax", "sbx"), -200, 32),
-    "ppo-acrobot": ppo_race("Acrobot-v1", -100, 120),
-    "pqn-acrobot": deep_race("pqn-acrobot", ("jaxrl", "rejax"), -100, 8192),
 }
 """SBX is not in the race of DQN: it trains one seed after the other, at a fourteenth of jaxrl's speed, and would take
 hours (`deep_vs_peers`: a return of 156 after half of the race's steps)."""

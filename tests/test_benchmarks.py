@@ -650,7 +650,7 @@ def other_work(result):
 
 def stale():
     """Names of committed results whose configuration is not today's."""
-    expected = {f"deep_vs_peers_{name}": deep_vs_peers.configuration(name) for name in deep_vs_peers.PEERS}
+    expected = {f"deep_vs_peers_{name}": deep_vs_peers.configuration(name) for name in TASKS}
     for name in time_to_score.RACES:
         expected[f"time_to_score_{name}"] = time_to_score.configuration(name, time_to_score.Options().seeds)
     for options in (learning.Options(), learning.Options(full=True)):

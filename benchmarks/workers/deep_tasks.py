@@ -52,7 +52,6 @@ TASKS = {
     "dqn-large": dataclasses.replace(DQN, capacity=1_000_000, steps=20_000, policy_seeds=0),
     "sac": SAC,
     "pqn": PQN,
-    "pqn-acrobot": dataclasses.replace(PQN, env="Acrobot-v1", policy_steps=120 * 8192),
     "ppo-breakout": PPO,
 }
 
