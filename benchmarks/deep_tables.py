@@ -60,7 +60,7 @@ def score_table(directory: pathlib.Path) -> str:
             ratio = "1" if side == "jaxrl" else " / ".join(f"{b / a:.2f}×" if a and b else "–" for a, b in pairs)
             reached = [one for one in numbers["seconds"] if one is not None]
             seconds = spread(reached, ".1f") if reached else "not reached"
-            if reached and len(reached) < len(numbers["seconds"]):
+            if reached and len(reached) < max(len(numbers["seconds"]), time_to_score.Options.repetitions):
                 seconds += f", in {len(reached)} of {len(numbers['seconds'])}"
             steps = " / ".join(f"{budget:,}" for budget in numbers["steps"])
             returns = spread(list(flat(numbers["returns"])), ".1f")

@@ -71,9 +71,7 @@ def requirements(environment: str) -> list[str]:
 
 
 def _extra() -> str:
-    """The extra of JAX that runs this process's accelerator."""
-    if machine.backend() != "gpu":
-        return ""
+    """The extra of JAX whose plugin is installed here: a CPU needs none, and is none the worse for it."""
     installed = {each.name for each in importlib.metadata.distributions()}
     return next((f"[{cuda}]" for cuda in ("cuda13", "cuda12") if f"jax-{cuda}-plugin" in installed), "")
 

@@ -909,9 +909,6 @@ def test_a_peer_gets_the_device_of_this_process(monkeypatch):
     plugin = [types.SimpleNamespace(name="jax-cuda13-plugin")]
     monkeypatch.setattr(peers.importlib.metadata, "distributions", lambda: plugin)
     assert peers.requirements("rejax")[-1] == plain.replace("jax", "jax[cuda13]")
-    monkeypatch.setattr(peers.machine, "backend", lambda: "cpu")
-    assert peers.requirements("rejax")[-1] == plain
-    monkeypatch.setattr(peers.machine, "backend", lambda: "gpu")
     with pytest.raises(SystemExit, match="JAX_PLATFORMS=cpu"):
         lm_vs_peers.main([])
 
