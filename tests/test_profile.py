@@ -466,12 +466,12 @@ HALVES = ["rollout", "learn"]
 ACTING = [*HALVES, "random numbers", "environment", "policy"]
 STAGES = {
     "ppo": [*ACTING, "advantages", "shuffle", "gradient", "optimizer"],
-    "dqn": [*ACTING, "remember", "sample", "gradient", "optimizer"],
+    "dqn": [*ACTING, "remember", "keys", "sample", "gradient", "optimizer"],
     "value iteration": ["relative", "sweep", "residual"],
     "sac": [*ACTING, "remember", "sample", "gradient", "optimizer"],
     "discrete sac": [*ACTING, "remember", "sample", "gradient", "optimizer"],
     "td3": [*ACTING, "remember", "sample", "critics", "actor", "optimizer", "optimizer, further critics"],
-    "rainbow": [*ACTING, "remember", "sample", "gradient", "prioritize", "optimizer"],
+    "rainbow": [*ACTING, "remember", "keys", "sample", "gradient", "prioritize", "optimizer"],
     "q-learning": HALVES,
     "grpo": [*HALVES, "prompts", "prefill", "decode", "verifier", "score", "shuffle", "gradient", "optimizer"],
     "token ppo": HALVES,
