@@ -76,7 +76,7 @@ def page(profile: Profile) -> str:
     if profile.unsplit_seconds is not None:
         flags = " ".join(f"--{name}={value}" for name, value in UNSPLIT.items())
         low, middle, high = np.quantile(np.divide(profile.unsplit_seconds, profile.seconds), [0.25, 0.5, 0.75])
-        certain = not profile.thread_seconds or beyond_chance([1.0] * len(profile.seconds))
+        certain = not profile.thread_seconds or beyond_chance(range(1, len(profile.seconds) + 1))
         lines.append(
             f"where each loop has one thread (add {flags} to XLA_FLAGS), an update takes {middle:.2f} "
             f"[{low:.2f}, {high:.2f}] of its time"

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy import stats
 
 from jaxrl.algorithms.dp import ValueIteration
 from jaxrl.engine.check import asks_for_rewards
@@ -173,13 +174,15 @@ def in_turn(
 
 
 def beyond_chance(differences: Sequence[float]) -> bool:
-    """Whether chance alone would hardly make so many positive, by a sign test.
+    """Whether chance alone would hardly make them so large, by the exact signed-rank test, at five in a hundred.
 
     Args:
       differences: one number a repetition; below five of them nothing is certain.
+
+    Source: Wilcoxon (1945), Individual Comparisons by Ranking Methods.
     """
-    number, positive = len(differences), sum(x > 0 for x in differences)
-    return sum(math.comb(number, k) for k in range(positive, number + 1)) / 2**number <= 0.05
+    changed = [x for x in differences if x]
+    return len(changed) > 0 and stats.wilcoxon(changed, alternative="greater", method="exact").pvalue <= 0.05
 
 
 def longest_of(key: jax.Array) -> int:
