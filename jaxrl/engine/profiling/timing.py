@@ -182,7 +182,8 @@ def beyond_chance(differences: Sequence[float]) -> bool:
     Source: Wilcoxon (1945), Individual Comparisons by Ranking Methods.
     """
     changed = [x for x in differences if x]
-    return len(changed) > 0 and stats.wilcoxon(changed, alternative="greater", method="exact").pvalue <= 0.05
+    result: Any = stats.wilcoxon(changed, alternative="greater", method="exact") if changed else None
+    return result is not None and bool(result.pvalue <= 0.05)
 
 
 def longest_of(key: jax.Array) -> int:
