@@ -252,14 +252,14 @@ def test_updates_go_on_for_some_seconds():
     whole = timing.Whole.begin(Counter(), jax.random.key(0), None)
     seconds = iter([0.5, 0.25, 0.25, 9.0])
     asked, whole.run = [], lambda turns: asked.append(turns) or next(seconds)
-    whole.run_for(1.0)
+    whole.state_behind(1.0)
     assert asked == [1, 2, 4]
-    whole.run_for(0.0)
+    whole.state_behind(0.0)
     assert asked == [1, 2, 4]
 
 
 def test_stages_begin_with_a_replay_that_has_rows(monkeypatch):
-    sizes, timed_stages = [], timing.timed_stages
+    sizes, timed_stages, behind = [], timing.timed_stages, timing.Whole.state_behind
 
     def timed(algorithm, state, *arguments):
         sizes.append(int(state.memory.replay.filled.max()))
@@ -267,7 +267,7 @@ def test_stages_begin_with_a_replay_that_has_rows(monkeypatch):
 
     monkeypatch.setattr(measure, "timed_stages", timed)
     dqn = jaxrl.DQN(ENV, ENV_PARAMS, capacity=100_000, num_envs=4, num_steps=16, warmup=8)
-    monkeypatch.setattr(timing.Whole, "run_for", lambda whole, _: whole.run(20))
+    monkeypatch.setattr(timing.Whole, "state_behind", lambda whole, _: (whole.run(20), behind(whole, 0.0))[1])
     jaxrl.profile(dqn, repetitions=1, region=0.001)
     assert 8 + 16 * 21 <= sizes[0] < 2 * 16 * 21  # the first run, and a row more where an episode ended
 
@@ -469,12 +469,12 @@ HALVES = ["rollout", "learn"]
 ACTING = [*HALVES, "random numbers", "environment", "policy"]
 STAGES = {
     "ppo": [*ACTING, "advantages", "shuffle", "gradient", "optimizer"],
-    "dqn": [*ACTING, "remember", "keys", "sample", "gradient", "optimizer"],
+    "dqn": [*ACTING, "remember", "sample", "gradient", "optimizer"],
     "value iteration": ["relative", "sweep", "residual"],
     "sac": [*ACTING, "remember", "sample", "gradient", "optimizer"],
     "discrete sac": [*ACTING, "remember", "sample", "gradient", "optimizer"],
     "td3": [*ACTING, "remember", "sample", "critics", "actor", "optimizer", "optimizer, further critics"],
-    "rainbow": [*ACTING, "remember", "keys", "sample", "gradient", "prioritize", "optimizer"],
+    "rainbow": [*ACTING, "remember", "sample", "gradient", "prioritize", "optimizer"],
     "q-learning": HALVES,
     "grpo": [*HALVES, "prompts", "prefill", "decode", "verifier", "score", "shuffle", "gradient", "optimizer"],
     "token ppo": HALVES,

@@ -220,14 +220,13 @@ class DQN:
 
     def stages(self, state: DQNState, key: jax.Array) -> dict[str, Stage]:
         """What the profiler times one by one within the halves. The key is consumed."""
-        act_key, draw_key, sample_key, split_key, *noise = jax.random.split(key, 7)
+        act_key, draw_key, sample_key, *noise = jax.random.split(key, 6)
         replay, marked = state.memory.replay, self.num_steps if self.prioritized else 0
         row, importance, experience = self.draw(replay, draw_key)
         slope = jax.tree.map(jnp.zeros_like, state.params)
         light = dataclasses.replace(state, memory=None)  # it has no part in a step
         part = functools.partial(Stage, within="learn")
         return replaying.stages(self, state, act_key) | {
-            "keys": part(functools.partial(jax.random.split, num=4), (split_key,), self.num_steps),
             "sample": part(DQN.draw, (self, replay, sample_key), self.num_steps),
             "gradient": part(DQN.gradient, (self, state, experience, importance, noise), self.num_steps),
             "prioritize": part(buffers.prioritize, (replay, row, importance), marked, carry=0),

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxrl.engine.check import check, check_traceable
@@ -209,13 +208,12 @@ def profile(
     # Before what follows adds to it.
     device_peak_bytes = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
     peaks = measure_peaks()
-    whole.run_for(repetitions * region if num_seeds == 1 else 0.0)  # stages are of one seed
     size = bytes_of(whole.state)
     room = None if memory_limit is None else memory_limit - size - bytes_of(algorithm)  # what is free is without them
     # A copy and what a stage gives; what it reads, and works with.
     alone = num_seeds == 1 and fits(2 * (size + temporary_bytes(whole.program)), room)
     split = whole.unsplit is not None
-    stages = timed_stages(algorithm, jax.tree.map(jnp.copy, whole.state), stage_key, split) if alone else {}
+    stages = timed_stages(algorithm, whole.state_behind(repetitions * region), stage_key, split) if alone else {}
     seconds, tokens = in_turn(whole, stages, repetitions, region)
     timed = {what: tuple(each) for what, each in seconds.items()}
     if trace is not None:

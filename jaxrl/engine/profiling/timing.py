@@ -85,12 +85,13 @@ class Whole:
         self.made, self.turns = self.made + turns, turns
         return time.perf_counter() - start
 
-    def run_for(self, seconds: float) -> None:
-        """Go on for so many seconds at least."""
+    def state_behind(self, seconds: float) -> Any:
+        """A copy of the state, after so many seconds of updates at least."""
         turns = 1
         while seconds > 0:
             seconds -= self.run(turns)
             turns = min(2 * turns, longest_of(self.key))
+        return jax.tree.map(jnp.copy, self.state)
 
 
 @dataclasses.dataclass(frozen=True)
