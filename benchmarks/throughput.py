@@ -176,16 +176,17 @@ def measurements(profile: Any) -> dict[str, list[Any]]:
     }
     if profile.tokens:
         numbers["tokens_per_second"] = list(profile.tokens_per_second)
-    if profile.unsplit_seconds:
-        numbers["unsplit_update_seconds"] = list(profile.unsplit_seconds)
-    if profile.thread_seconds:
-        numbers |= {"thread_seconds": list(profile.thread_seconds), "thread_cost": [profile.thread_cost]}
-    if profile.stages:
-        numbers["in no stage"] = list(profile.open_shares())
-    if any(stage.within for stage in profile.stages.values()):
-        numbers["in no part"] = list(profile.open_shares(parts=True))
+    if profile.one_thread_seconds:
+        numbers["one_thread_update_seconds"] = list(profile.one_thread_seconds)
+    levels = {"stage": False} | ({"part": True} if any(stage.within for stage in profile.stages.values()) else {})
+    for level, parts in levels.items() if profile.stages else ():
+        numbers[f"in no {level}"] = list(profile.open_shares(parts))
+        if profile.one_thread_seconds:
+            numbers[f"thread_seconds of {level}s"] = list(profile.thread_seconds(parts))
+            numbers[f"thread_cost of {level}s"] = [profile.thread_cost(parts)]
     for name, stage in profile.stages.items():
         numbers[f"stage {name}" if stage.within is None else f"part {name} of {stage.within}"] = list(stage.seconds)
+    numbers |= {f"loop of {name}": list(loop.seconds) for name, loop in profile.loops.items()}
     numbers |= {f"peak {limit}": [value] for limit, value in dataclasses.asdict(profile.peaks).items()}
     return {name: results.finite_or_null(values) for name, values in numbers.items()}
 

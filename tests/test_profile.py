@@ -5,6 +5,7 @@ import functools
 import itertools
 import json
 import math
+import os
 import pathlib
 import subprocess
 import time
@@ -21,11 +22,23 @@ import jaxrl
 from benchmarks import machine, throughput
 from jaxrl import lm, networks
 from jaxrl.cli import main
-from jaxrl.engine.profiling import counts, hlo, measure, memory, peaks, pictures, programs, report, stages, timing
+from jaxrl.engine.profiling import (
+    counts,
+    hlo,
+    measure,
+    memory,
+    peaks,
+    pictures,
+    programs,
+    report,
+    stages,
+    threads,
+    timing,
+)
 from jaxrl.engine.profiling import sweep as sweeping
 from jaxrl.engine.profiling.counts import Counts
-from jaxrl.engine.profiling.measure import StageProfile
 from jaxrl.engine.profiling.peaks import Peaks, measure_peaks
+from jaxrl.engine.profiling.result import StageProfile
 from jaxrl.engine.profiling.sweep import knee_of, sizes_of
 from jaxrl.types import Stage, Transition, steps_per_update
 
@@ -39,6 +52,7 @@ known_peaks = functools.cache(measure_peaks)
 def optimized(monkeypatch):
     """What is counted and timed are programs as users run them; limits of the device are measured once."""
     monkeypatch.setattr(measure, "measure_peaks", known_peaks)
+    monkeypatch.setattr(measure, "one_thread", lambda: None)  # which compiles everything once more
     before = jax.config.values["jax_disable_most_optimizations"]
     jax.config.update("jax_disable_most_optimizations", False)
     yield
@@ -194,16 +208,22 @@ def test_what_a_stage_carries_is_no_part_of_its_time():
 
 
 def test_an_update_and_its_stages_are_timed_in_turn():
-    whole = timing.Whole(Counter(), jax.random.key(0), None, None, None, 0.0, {}, 1, unsplit="of one thread")
-    whole.metrics = {}
-    whole.run = lambda turns, unsplit=False: turns * (7.0 if unsplit else 10.0)
-    learn = timing.TimedStage(lambda turns: 4.0 * turns, Counts(), None, lambda turns: 2.0 * turns)
-    sample = timing.TimedStage(lambda turns: 1.5 * turns, Counts(), "learn")
-    of_update, of_stages = {("", False): [10.0] * 2}, {("sample", False): [1.5] * 2}
-    expected = {("", True): [7.0] * 2, ("learn", False): [4.0] * 2, ("learn", True): [2.0] * 2}
-    assert timing.in_turn(whole, {"learn": learn, "sample": sample}, 2, 0.1)[0] == of_update | expected | of_stages
-    whole.unsplit = None
-    assert timing.in_turn(whole, {"sample": sample}, 2, 0.1) == (of_update | of_stages, [])
+    asked = []
+
+    def run_of(name, seconds):
+        return lambda turns: asked.append((name, turns)) or turns * seconds
+
+    def side(name, scale):
+        whole = timing.Whole(Counter(), jax.random.key(0), None, None, None, 0.0, {}, 1)
+        whole.metrics, whole.run = {}, run_of(f"update {name}", 10.0 * scale)
+        return whole, {"learn": timing.TimedStage(run_of(f"learn {name}", 4.0 * scale), Counts(), None)}
+
+    of_several = {("", False): [10.0] * 2, ("learn", False): [4.0] * 2}
+    of_one = {("", True): [5.0] * 2, ("learn", True): [2.0] * 2}
+    assert timing.time_all(*side("several", 1.0), side("one", 0.5), 2, 8.0) == (of_several | of_one, [])
+    names = ["update several", "update one", "learn several", "learn one"]
+    assert asked[-8:] == [*zip(names, (1, 2, 2, 4), strict=True)] * 2
+    assert timing.time_all(*side("several", 1.0), None, 2, 8.0)[0] == of_several
 
 
 def test_tokens_are_those_of_each_repetition():
@@ -217,34 +237,97 @@ def test_tokens_are_those_of_each_repetition():
         return turns * 1.0
 
     whole.run = run
-    seconds, tokens = timing.in_turn(whole, {}, 3, 0.1)
+    seconds, tokens = timing.time_all(whole, {}, None, 3, 0.1)
     assert tokens == [2 * 8 * length for length in lengths[-3:]] and len(seconds[timing.Timed()]) == 3
 
 
 def test_threads_are_what_of_the_rest_they_explain():
-    # Split, 10 seconds and 3 + 4 in stages: 3 are left. Unsplit, 7 and 4 + 2: 1 is left. Threads explain 2 of 3.
-    profile = jaxrl.profile(jaxrl.PPO(ENV, ENV_PARAMS, **FIELDS), repetitions=1, region=0.001)
+    # Of 10 seconds, 3 + 4 are in stages: 3 are left. On one thread, of 7, 4 + 2: 1 is left. Threads explain 2 of 3.
+    profile = jaxrl.profile(Counter(), **QUICK)
     known = {"rollout": (3.0, 4.0), "learn": (4.0, 2.0)}
     halves = {name: StageProfile((x,) * 5, Counts(), None, (y,) * 5) for name, (x, y) in known.items()}
-    timed = dataclasses.replace(profile, seconds=(10.0,) * 5, unsplit_seconds=(7.0,) * 5, stages=halves)
-    assert timed.thread_seconds == (2.0,) * 5 and timed.unattributed == pytest.approx(0.1)
-    saved = dataclasses.replace(timed, unsplit_seconds=(12.0,) * 5)  # 6 left: they save 3, and leave the rest as it is
-    assert saved.thread_seconds == (-3.0,) * 5 and saved.unattributed == pytest.approx(0.3)
-    plain = dataclasses.replace(timed, unsplit_seconds=None)
-    assert plain.thread_seconds == () and plain.unattributed == pytest.approx(0.3)
-    lines = [
-        [line.split()[:3] for line in report.page(x).splitlines() if line.startswith("threads")] for x in (timed, saved)
-    ]
+    timed = dataclasses.replace(profile, seconds=(10.0,) * 5, one_thread_seconds=(7.0,) * 5, stages=halves)
+    assert timed.thread_seconds() == (2.0,) * 5 and timed.unattributed == pytest.approx(0.1)
+    saved = dataclasses.replace(timed, one_thread_seconds=(12.0,) * 5)  # 6 left: they save 3, and leave the rest
+    assert saved.thread_seconds() == (-3.0,) * 5 and saved.unattributed == pytest.approx(0.3)
+    plain = dataclasses.replace(timed, one_thread_seconds=None)
+    assert plain.thread_seconds() == () and plain.unattributed == pytest.approx(0.3)
+    lines = [[line.split()[:3] for line in report.page(x).splitlines() if "  threads" in line] for x in (timed, saved)]
     assert lines == [[["threads", "2", "s"]], []]
 
 
+def test_what_shares_a_loop_adds_up_as_that():
+    # An update of 10 seconds and its halves in turn, 8; alone they are 3 + 4. Of one, 1 and 0.5, and 4 in a loop.
+    known = {
+        "act": (3.0, None),
+        "learn": (4.0, None),
+        "draw": (1.0, "learn"),
+        "step": (1.0, "act"),
+        "sum": (0.5, "act"),
+    }
+    found = {name: StageProfile((x,), Counts(), within, (x,)) for name, (x, within) in known.items()}
+    loops = {members: StageProfile((x,), Counts(), None, (x,), members) for members, x in LOOPS.items()}
+    profile = dataclasses.replace(jaxrl.profile(Counter(), **QUICK), seconds=(10.0,), stages=found)
+    assert profile.open_shares() == pytest.approx([0.3]) and profile.open_shares(parts=True) == pytest.approx([0.75])
+    looped = dataclasses.replace(profile, loops={" + ".join(members): loop for members, loop in loops.items()})
+    assert looped.open_shares() == pytest.approx([0.2]) and looped.open_shares(parts=True) == pytest.approx([0.55])
+    assert looped.pieces() == [loops["act", "learn"]] and looped.pieces(True) == [found["sum"], loops["draw", "step"]]
+    single = dataclasses.replace(looped, one_thread_seconds=(9.0,))
+    assert single.thread_seconds() == single.thread_seconds(parts=True) == (1.0,)
+    lines = [line.split() for line in report.page(looped).splitlines()]
+    said = [line[:-1] for line in lines if line[:1] == ["its"]]
+    assert said == [["its", "stages,", "in", "turn", "8", "s"], ["its", "parts,", "in", "turn", "4.5", "s"]]
+    record = report.record(looped)
+    assert record["loops"]["act + learn"]["members"] == ["act", "learn"] and record["part_thread_cost"] == 0.0
+
+
+LOOPS = {("act", "learn"): 8.0, ("draw", "step"): 4.0}
+
+
+def test_loops_are_those_of_an_update():
+    # PPO repeats two parts of each half; of DQN halves take turns, and so do all parts of both.
+    for name, expected in {
+        "ppo": [("environment", "policy"), ("gradient", "optimizer")],
+        "dqn": [("rollout", "learn"), tuple(STAGES["dqn"][2:])],
+        "value iteration": [],
+    }.items():
+        learner = LEARNERS[name]()
+        init_key, key = jax.random.split(jax.random.key(0))
+        assert stages.loops_of(stages.stages_of(learner, learner.init(init_key), key)) == expected
+
+
+def test_a_loop_runs_its_stages_one_after_the_other():
+    def add(total, x):
+        return total + x
+
+    def scale(x, key, total):
+        return {"scaled": total * x + 0.0 * jax.random.uniform(key)}, x.sum()
+
+    def look(x):
+        return x.max()
+
+    x = jnp.arange(3.0)
+    members = [
+        Stage(add, (jnp.zeros(()), jnp.float32(2.0)), 5, carry=0),
+        Stage(scale, (x, jax.random.key(0), {"scaled": jnp.ones(3)}["scaled"]), 5),
+        Stage(look, (x,), 5),
+    ]
+    loop = stages.in_turn(members)
+    alone, carried = stages.apart(loop)
+    with jax.debug_key_reuse(False):
+        own, results = stages.repeat(alone, jax.tree.map(jnp.copy, carried), jnp.int32(5), known=1)
+    assert loop.times == 5 and own[1:] == (None, None) and float(own[0]) == 10.0
+    np.testing.assert_allclose(results[1][0]["scaled"], x)
+    assert results[0] is None and float(results[1][1]) == 3.0 and float(results[2]) == 2.0
+
+
 def test_threads_that_do_not_slow_an_update_cost_nothing():
-    # Split, 3 of 10 seconds are left; unsplit, half a second of 10.5: without threads an update is no faster.
+    # Of 10 seconds 3 are left; on one thread half a second of 10.5: without threads an update is no faster.
     known = {"rollout": (3.0, 4.0), "learn": (4.0, 6.0)}
     halves = {name: StageProfile((x,) * 9, Counts(), None, (y,) * 9) for name, (x, y) in known.items()}
     profile = jaxrl.profile(Counter(), **QUICK)
-    timed = dataclasses.replace(profile, seconds=(10.0,) * 9, unsplit_seconds=(10.5,) * 9, stages=halves)
-    assert timed.thread_seconds == (2.5,) * 9 and timed.thread_cost == 0.0
+    timed = dataclasses.replace(profile, seconds=(10.0,) * 9, one_thread_seconds=(10.5,) * 9, stages=halves)
+    assert timed.thread_seconds() == (2.5,) * 9 and timed.thread_cost() == 0.0
     assert timed.unattributed == pytest.approx(0.3)
 
 
@@ -276,10 +359,10 @@ def test_shares_are_of_each_repetition():
     profile = jaxrl.profile(Counter(), **QUICK)
     known = {"rollout": ((1.0, 8.0, 3.0), None), "learn": ((5.0, 8.0, 3.0), None), "draw": ((1.0, 4.0, 1.0), "learn")}
     stages = {name: StageProfile(seconds, Counts(), within) for name, (seconds, within) in known.items()}
-    timed = dataclasses.replace(profile, seconds=(10.0, 20.0, 8.0), unsplit_seconds=None, stages=stages)
+    timed = dataclasses.replace(profile, seconds=(10.0, 20.0, 8.0), one_thread_seconds=None, stages=stages)
     assert timed.open_shares() == pytest.approx((0.4, 0.2, 0.25)) and timed.unattributed == pytest.approx(0.25)
     assert timed.open_shares(parts=True) == pytest.approx((0.8, 0.4, 0.5))
-    line = next(line for line in report.page(timed).splitlines() if line.startswith("in no stage"))
+    line = next(line for line in report.page(timed).splitlines() if "in no stage" in line)
     assert line.split()[-3:] == ["quartiles", "22.5%,", "32.5%"]
 
 
@@ -293,31 +376,87 @@ def test_what_chance_may_have_made_positive_is_no_cost():
     assert not timing.beyond_chance([]) and not timing.beyond_chance([-1.0] * 9)
 
 
-@pytest.mark.skipif(machine.cores() < 2, reason="XLA splits no loop over one core")
-def test_an_update_is_timed_with_and_without_threads():
+@pytest.mark.skipif(machine.cores() < 2, reason="there is one thread already")
+def test_an_update_is_timed_with_and_without_threads(monkeypatch):
+    monkeypatch.setattr(measure, "one_thread", threads.one_thread)
     dqn = jaxrl.DQN(ENV, ENV_PARAMS, capacity=200_000, num_steps=4)
-    whole = timing.Whole.begin(dqn, jax.random.key(0), None)
-    assert programs.is_split(whole.program) and not programs.is_split(whole.unsplit)
-    asked, program, unsplit = [], whole.program, whole.unsplit
-    whole.program = lambda *arguments: asked.append("program") or program(*arguments)
-    whole.unsplit = lambda *arguments: asked.append("unsplit") or unsplit(*arguments)
-    whole.run(1), whole.run(1, unsplit=True)
-    assert asked == ["program", "unsplit"] and whole.made == 3
     profile = jaxrl.profile(dqn, repetitions=2, region=0.001)
-    assert len(profile.unsplit_seconds) == len(profile.thread_seconds) == 2
-    assert "XLA_FLAGS" in report.page(profile) and "repetitions are too few" in report.page(profile)
-    assert report.record(profile)["thread_seconds"] == list(profile.thread_seconds)
+    assert len(profile.one_thread_seconds) == len(profile.thread_seconds()) == 2
+    timed = [*profile.stages.values(), *profile.loops.values()]
+    assert list(profile.loops) == ["rollout + learn", " + ".join(STAGES["dqn"][2:])]
+    assert all(len(stage.seconds) == len(stage.one_thread_seconds) == 2 for stage in timed)
+    assert "NPROC=1" in report.page(profile) and "repetitions are too few" in report.page(profile)
+    assert report.record(profile)["thread_seconds"] == list(profile.thread_seconds())
     seeds = jaxrl.profile(dqn, repetitions=2, region=0.001, num_seeds=2)
-    assert not seeds.stages and len(seeds.unsplit_seconds) == 2 and "XLA_FLAGS" in report.page(seeds)
+    assert not seeds.stages and len(seeds.one_thread_seconds) == 2 and "NPROC=1" in report.page(seeds)
     assert "no stages: they are timed for one seed only" in report.page(seeds)
 
 
-@pytest.mark.skipif(machine.cores() < 2, reason="XLA splits no loop over one core")
-def test_options_of_xla_leave_each_loop_in_one_thread():
+@pytest.mark.skipif(machine.cores() < 2, reason="there is one thread already")
+def test_a_device_of_one_thread_splits_nothing(monkeypatch):
+    # Two host devices, as tests have them, would bring two threads.
+    monkeypatch.setenv("NPROC", "2")
+    threads.one_thread.cache_clear()
+    device = threads.one_thread()
+    assert os.environ["NPROC"] == "2" and device not in jax.devices() and threads.one_thread() is device
     square, x = jax.jit(lambda x: jnp.tanh(x) ** 2), jnp.ones(2**20)
-    split, unsplit = (programs.compiled(square, x, options=options)[0] for options in (None, programs.UNSPLIT))
-    assert programs.is_split(split) and not programs.is_split(unsplit)
-    np.testing.assert_allclose(split(x), unsplit(x), rtol=1e-6)
+    with programs.without_cache():
+        programs_of_both = [square.lower(y).compile() for y in (x, threads.copied_to(x, device))]
+    split = ['"outer_dimension_partitions":["' in program.as_text() for program in programs_of_both]
+    assert split == [True, False]
+    several, one = (program(x) for program in programs_of_both)
+    assert one.devices() == {device} and several.devices() == {jax.devices()[0]}
+    np.testing.assert_allclose(several, one, rtol=1e-6)
+
+
+@pytest.mark.skipif(machine.cores() < 2, reason="there is one thread already")
+def test_programs_of_one_thread_are_not_in_the_persistent_cache(tmp_path):
+    changed = {"jax_compilation_cache_dir": str(tmp_path), "jax_persistent_cache_min_compile_time_secs": 0.0}
+    before = {name: jax.config.values[name] for name in changed}
+    whole = timing.Whole.begin(Uncounted(), jax.random.key(0), None)
+    try:
+        for name, value in changed.items():
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()
+        _, timed = timing.on_one_thread(whole, jax.random.key(1), threads.one_thread(), True)
+        assert list(timed) == ["rollout", "learn"] and not [
+            path for path in tmp_path.iterdir() if "repeat" in path.name
+        ]
+        timing.timed_stages(Uncounted(), whole.state_behind(0.0), jax.random.key(1))
+        assert [path for path in tmp_path.iterdir() if "repeat" in path.name]
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()
+
+
+def test_no_second_device_where_there_is_one_thread_already(monkeypatch):
+    monkeypatch.setattr(threads.xla_client, "make_cpu_client", lambda **_: pytest.fail("made one"))
+    for change in (
+        lambda patch: patch.setenv("NPROC", "1"),
+        lambda patch: patch.setattr(os, "sched_getaffinity", lambda process: {3}, raising=False),
+        lambda patch: patch.setattr(threads.jax, "default_backend", lambda: "gpu"),
+    ):
+        with monkeypatch.context() as patch:
+            change(patch)
+            threads.one_thread.cache_clear()
+            assert threads.one_thread() is None
+    threads.one_thread.cache_clear()
+
+
+def test_what_goes_on_elsewhere_goes_on_from_a_copy():
+    if (device := threads.one_thread()) is None:
+        pytest.skip("there is one thread already")
+    ppo = jaxrl.PPO(ENV, ENV_PARAMS, **FIELDS)
+    whole = timing.Whole.begin(ppo, jax.random.key(0), None)
+    whole.run(2)
+    single = whole.on(device)
+    for each in (whole, single):
+        each.run(3)
+    assert single.made == whole.made == 6
+    assert {device} == set().union(*(x.devices() for x in jax.tree.leaves(single.state)))
+    for several, one in zip(*map(jax.tree.leaves, (whole.state.params, single.state.params)), strict=True):
+        np.testing.assert_allclose(several, one, rtol=1e-3, atol=1e-4)
 
 
 def test_each_turn_of_a_stage_draws_anew():
@@ -490,6 +629,9 @@ LONG = ("rainbow", "sac", "discrete sac", "td3", "token ppo", "dpo")
 def test_stages_do_together_what_an_update_does(name):
     profile = jaxrl.profile(LEARNERS[name](), **QUICK)
     assert list(profile.stages) == STAGES[name]
+    for loop in profile.loops.values():  # which leaves nothing out
+        products = sum(profile.stages[part].counts.product_flops for part in loop.members)
+        assert loop.counts.product_flops == pytest.approx(products, rel=0.01)
     together = {None: profile.compilation.counts}
     together |= {half: profile.stages[half].counts for half in HALVES if profile.parts(half)}
     for within, whole in together.items():
@@ -597,15 +739,15 @@ def test_a_part_is_shown_within_its_stage(tmp_path):
     numbers = throughput.measurements(profile)
     assert numbers["stage learn"] == [2.0] and numbers["part gradient of learn"] == [1.5]
     assert numbers["in no stage"] == [0.25] * 2 and numbers["in no part"] == [0.375] * 2
-    assert "thread_cost" not in numbers  # this program has no threads
+    assert not [name for name in numbers if "thread" in name]  # none was timed on one
 
 
 def test_what_threads_cost_stands_in_the_result():
     halves = {"learn": StageProfile((3.0,) * 5, Counts(), None, (2.0,) * 5)}
     profile = dataclasses.replace(jaxrl.profile(Counter(), **QUICK), seconds=(10.0,) * 5, stages=halves)
-    for unsplit, cost, open_share in ((5.0, 4.0, 0.3), (12.0, 0.0, 0.7)):
-        numbers = throughput.measurements(dataclasses.replace(profile, unsplit_seconds=(unsplit,) * 5))
-        assert numbers["thread_cost"] == [cost] and numbers["unsplit_update_seconds"] == [unsplit] * 5
+    for one, cost, open_share in ((5.0, 4.0, 0.3), (12.0, 0.0, 0.7)):
+        numbers = throughput.measurements(dataclasses.replace(profile, one_thread_seconds=(one,) * 5))
+        assert numbers["thread_cost of stages"] == [cost] and numbers["one_thread_update_seconds"] == [one] * 5
         assert numbers["in no stage"] == pytest.approx([open_share] * 5) and "in no part" not in numbers
 
 
@@ -759,9 +901,10 @@ def test_stages_are_left_out_where_they_do_not_fit(monkeypatch):
     profile = jaxrl.profile(LEARNERS["dqn"](), memory_limit=2**30, **QUICK)
     assert not profile.stages and profile.units == 40
     rows = 500 * 2 * 4 * 4  # observations and those that follow, four float32 each
-    needed, room = asked[-1]
+    (needed, room), (of_threads, _) = asked[-2:]
     state = 2**30 - room  # which is there already
-    assert state > rows and needed == 2 * (state + profile.compilation.temporary_bytes)
+    each = state + profile.compilation.temporary_bytes
+    assert state > rows and (needed, of_threads) == (3 * each, each)
     assert "no stages" in report.page(profile)
     assert memory.fits(8, 8) and not memory.fits(9, 8) and memory.fits(0, None)
 
@@ -984,25 +1127,25 @@ def pooled(profiles):
     first = profiles[0]
 
     def together(each):
-        return None if None in each else tuple(itertools.chain(*each))
+        timed = {
+            name: None if None in (found := [getattr(x, name) for x in each]) else tuple(itertools.chain(*found))
+            for name in ("seconds", "one_thread_seconds")
+        }
+        return dataclasses.replace(each[0], **timed)
 
-    stages = {
-        name: dataclasses.replace(
-            stage,
-            seconds=together([each.stages[name].seconds for each in profiles]),
-            unsplit_seconds=together([each.stages[name].unsplit_seconds for each in profiles]),
-        )
-        for name, stage in first.stages.items()
+    kinds = {
+        kind: {name: together([getattr(x, kind)[name] for x in profiles]) for name in getattr(first, kind)}
+        for kind in ("stages", "loops")
     }
-    seconds, unsplit = (together([getattr(each, what) for each in profiles]) for what in ("seconds", "unsplit_seconds"))
-    return dataclasses.replace(first, seconds=seconds, unsplit_seconds=unsplit, stages=stages)
+    return dataclasses.replace(together(profiles), **kinds)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LITTLE)
-def test_little_is_in_no_stage(name):
+def test_little_is_in_no_stage(name, monkeypatch):
+    monkeypatch.setattr(measure, "one_thread", threads.one_thread)
     profiles = [jaxrl.profile(LITTLE[name](), repetitions=15) for _ in range(3)]
-    for parts in (False, True) if name != "dqn" else (False,):  # what its parts leave open: benchmarks/README.md
+    for parts in (False, True):
         shares = [float(np.median(each.open_shares(parts))) for each in (pooled(profiles), *profiles)]
         assert abs(shares[0]) <= 0.15, (parts, shares)
 

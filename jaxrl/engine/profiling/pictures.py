@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxrl.engine.profiling.measure import Profile
+from jaxrl.engine.profiling.result import Profile
 
 
 def save_roofline(profile: Profile, path: Path) -> None:
@@ -63,9 +63,10 @@ def save_stages(profile: Profile, path: Path) -> None:
     figure = Figure(figsize=(8, 2.2), layout="constrained")
     axes: Any = figure.subplots()
     rest = max(profile.unattributed, 0.0) * profile.median_seconds
-    outside = {"threads": profile.thread_cost, "in no stage": rest}
+    in_turn = sum(float(np.median(piece.seconds)) for piece in profile.pieces()) - sum(profile.parts().values())
+    outside = {"more in turn": max(in_turn, 0.0), "threads": profile.thread_cost(), "in no stage": rest}
     colors = {name: f"C{index % 10}" for index, name in enumerate(profile.stages)}
-    colors |= {"threads": "gray", "in no stage": "lightgray"}
+    colors |= {"more in turn": "dimgray", "threads": "gray", "in no stage": "lightgray"}
 
     def bars(height: int, left: float, parts: dict[str, float]) -> None:
         for name, seconds in parts.items():

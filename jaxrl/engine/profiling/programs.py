@@ -41,19 +41,12 @@ class Compilation:
     """How many are compiled for updates: two where an update gives its state other types than `init`, otherwise one."""
 
 
-UNSPLIT = {"xla_disable_hlo_passes": "cpu-parallel-task-assigner"}
-"""Options of XLA by which a CPU runs each loop in one thread; matrix products keep theirs."""
-
-
-def compiled(
-    function: Any, *arguments: Any, options: dict[str, str] | None = None, **static: Any
-) -> tuple[Any, dict[str, float]]:
+def compiled(function: Any, *arguments: Any, **static: Any) -> tuple[Any, dict[str, float]]:
     """Trace, lower and compile what `jax.jit` gave, one after the other.
 
     Args:
       function: from `jax.jit`.
       *arguments: to compile for.
-      options: of XLA; None: as they are.
       **static: its static arguments.
 
     Returns:
@@ -66,7 +59,7 @@ def compiled(
         return value
 
     traced = lap(function.trace(*arguments, **static))
-    executable = lap(lap(traced.lower()).compile(compiler_options=options))
+    executable = lap(lap(traced.lower()).compile())
     names = ("trace_seconds", "lower_seconds", "compile_seconds")
     return executable, {name: end - start for name, start, end in zip(names, times, times[1:], strict=False)}
 
@@ -94,17 +87,14 @@ def state_shapes(algorithm: Any, init_key: jax.Array) -> Any:
     return jax.eval_shape(functools.partial(initialize, batched=init_key.ndim > 0), algorithm, init_key)[0]
 
 
-def compiled_updates(
-    algorithm: Any, state: Any, run_key: jax.Array, longest: int, options: dict[str, str] | None = None
-) -> tuple[Any, dict[str, float], int]:
+def compiled_updates(algorithm: Any, state: Any, run_key: jax.Array, longest: int) -> tuple[Any, dict[str, float], int]:
     """The program with which `fit` makes updates: nothing runs.
 
     Args:
       algorithm: any.
-      state: as shapes, from `state_shapes`.
+      state: as shapes, from `state_shapes`, or one.
       run_key: of one seed, or `[K]` of many.
       longest: updates of a call at most.
-      options: of XLA; None: those of `fit`.
 
     Returns:
       As `compiled`, however often it was compiled before, of which only traces of functions within it are known; and
@@ -113,7 +103,7 @@ def compiled_updates(
     arguments = (algorithm, state, run_key, jnp.int32(0), jnp.ones(run_key.shape, bool), jnp.int32(1))
     function = as_new(updates, **UPDATES_OPTIONS)
     with without_cache():
-        executable, seconds = compiled(function, *arguments, options=options, longest=longest)
+        executable, seconds = compiled(function, *arguments, longest=longest)
     given, _, _ = function.eval_shape(*arguments, longest=longest)
     return executable, seconds, 1 if _types(given) == _types(state) else 2
 
@@ -136,18 +126,6 @@ def as_new(function: Any, **options: Any) -> Any:
 def _types(state: Any) -> Any:
     """What a program is compiled for."""
     return jax.tree.structure(state), [(x.shape, x.dtype, x.weak_type) for x in jax.tree.leaves(state)]
-
-
-def is_split(executable: Any) -> bool:
-    """Whether XLA splits a loop over threads, as it does on a CPU.
-
-    Args:
-      executable: from `compiled`.
-
-    Returns:
-      So; a program of other devices says nothing of the kind.
-    """
-    return '"outer_dimension_partitions":["' in executable.as_text()
 
 
 def described(executable: Any, seconds: dict[str, float], programs: int) -> Compilation:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -32,23 +33,25 @@ def repeat(stage: Stage, carried: Any, rounds: jax.Array, known: int) -> Any:
     def turn(_: Any, carry: tuple[jax.Array, Any]) -> tuple[jax.Array, Any]:
         index, last = carry
         arguments, index = jax.lax.optimization_barrier((stage.arguments, index))
-        arguments = list(jax.tree.map(lambda x: _of_turn(x, index), arguments))
-        if stage.carry is not None:
-            arguments[stage.carry] = last[0]
-        return index + 1, given(stage.function(*arguments))
-
-    def given(result: Any) -> Any:
-        alone = stage.carry is not None and jax.tree.structure(result) == jax.tree.structure(carried)
-        return (result, None) if alone else result
+        arguments = jax.tree.map(lambda x: _of_turn(x, index), arguments)
+        return index + 1, _result(dataclasses.replace(stage, arguments=arguments), last[0])
 
     def run_round(_: Any, carry: tuple[jax.Array, Any]) -> tuple[jax.Array, Any]:
         return turn(None, carry) if known == 1 else jax.lax.fori_loop(0, known, turn, carry)
 
-    _, shapes = jax.eval_shape(lambda: turn(None, (rounds, (carried,))))
-    first = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-    if stage.carry is not None:
-        first = (carried, first[1])
+    _, (_, shapes) = jax.eval_shape(lambda: turn(None, (rounds, (carried,))))
+    first = carried, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
     return jax.lax.fori_loop(0, rounds, run_round, (jnp.int32(0), first))[1]
+
+
+def _result(stage: Stage, carried: Any) -> tuple[Any, Any]:
+    """What a turn of a stage carries on, None if nothing, and what else it gives."""
+    arguments = list(stage.arguments)
+    if stage.carry is None:
+        return None, stage.function(*arguments)
+    arguments[stage.carry] = carried
+    result = stage.function(*arguments)
+    return (result, None) if jax.tree.structure(result) == jax.tree.structure(carried) else result
 
 
 def _of_turn(x: jax.Array, index: jax.Array) -> jax.Array:
@@ -69,6 +72,39 @@ def apart(stage: Stage) -> tuple[Stage, Any]:
     arguments = list(stage.arguments)
     carried, arguments[stage.carry] = arguments[stage.carry], None
     return dataclasses.replace(stage, arguments=tuple(arguments)), carried
+
+
+def loops_of(stages: dict[str, Stage]) -> list[tuple[str, ...]]:
+    """Names of stages that an update runs in turn, one tuple a loop, and of parts: of one stage, or of such stages.
+
+    Args:
+      stages: from `stages_of`.
+    """
+    loops: dict[Any, list[str]] = {}
+    for name, stage in stages.items():
+        if stage.times > 1:
+            whole = stages.get(stage.within or "")
+            alternate = whole is not None and whole.times == stage.times
+            loops.setdefault((stage.times, alternate or stage.within), []).append(name)
+    return [tuple(names) for names in loops.values() if len(names) > 1]
+
+
+def in_turn(stages: Iterable[Stage]) -> Stage:
+    """One stage whose turns run given ones, one after the other.
+
+    Args:
+      stages: of as many turns.
+    """
+    fixed, carried = zip(*map(apart, stages), strict=True)
+
+    def run(carried: Any, fixed: Any) -> Any:
+        results = []
+        for one in zip(fixed, carried, strict=True):
+            (stage, own), results = jax.lax.optimization_barrier((one, results))
+            results.append(_result(stage, own))
+        return tuple(zip(*results, strict=True))
+
+    return Stage(run, (carried, fixed), fixed[0].times, carry=0)
 
 
 def stages_of(algorithm: Any, state: Any, key: jax.Array) -> dict[str, Stage]:

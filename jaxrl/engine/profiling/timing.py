@@ -1,7 +1,6 @@
 """Timing: the program of `fit` as a whole, and its stages, in turn."""
 
 import dataclasses
-import functools
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -15,18 +14,17 @@ from scipy import stats
 from jaxrl.algorithms.dp import ValueIteration
 from jaxrl.engine.check import asks_for_rewards
 from jaxrl.engine.profiling.counts import Counts, of_a_turn
-from jaxrl.engine.profiling.memory import available, check_memory, fits, needed_bytes
+from jaxrl.engine.profiling.memory import check_memory
 from jaxrl.engine.profiling.programs import (
-    UNSPLIT,
     as_new,
     compiled,
     compiled_updates,
     counted,
-    is_split,
     state_shapes,
     without_cache,
 )
-from jaxrl.engine.profiling.stages import apart, repeat, stages_of
+from jaxrl.engine.profiling.stages import apart, in_turn, loops_of, repeat, stages_of
+from jaxrl.engine.profiling.threads import copied_to
 from jaxrl.engine.programs import INITIALIZE_OPTIONS, initialize, split_keys
 from jaxrl.types import Stage, steps_per_update
 
@@ -49,7 +47,6 @@ class Whole:
     init_seconds: float
     seconds: dict[str, float]
     programs: int
-    unsplit: Any = None
     metrics: Any = None
     made: int = 0
     turns: int = 1
@@ -60,27 +57,29 @@ class Whole:
         init_key, run_key = split_keys(key)
         alive, batched = jnp.ones(key.shape, bool), key.ndim > 0
         shapes = state_shapes(algorithm, init_key)
-        to_compile = (algorithm, shapes, run_key, longest_of(key))
-        program, seconds, programs = compiled_updates(*to_compile)
+        program, seconds, programs = compiled_updates(algorithm, shapes, run_key, longest_of(key))
         check_memory(program, shapes, memory_limit)
-        unsplit = compiled_updates(*to_compile, UNSPLIT)[0] if is_split(program) else None
-        if unsplit is not None and not fits(needed_bytes(unsplit), available(unsplit, shapes, memory_limit)):
-            unsplit = None
         start = time.perf_counter()
         with without_cache():
             state, _ = as_new(initialize, **INITIALIZE_OPTIONS)(algorithm, init_key, batched)
         jax.block_until_ready(state)
         init_seconds = time.perf_counter() - start
-        whole = cls(algorithm, run_key, alive, state, program, init_seconds, seconds, programs, unsplit)
+        whole = cls(algorithm, run_key, alive, state, program, init_seconds, seconds, programs)
         seconds["first_run_seconds"] = whole.run(1)
         return whole
 
-    def run(self, turns: int, unsplit: bool = False) -> float:
-        """Seconds of so many updates, which go on from the last ones; each loop in one thread, if asked for."""
-        program = self.unsplit if unsplit else self.program
+    def on(self, device: Any) -> "Whole":
+        """The same of another device, compiled for it, which goes on by itself."""
+        owned = ("algorithm", "key", "alive", "state")
+        algorithm, key, alive, state = copied_to([getattr(self, name) for name in owned], device)
+        program, *_ = compiled_updates(algorithm, state, key, longest_of(key))
+        return dataclasses.replace(self, algorithm=algorithm, key=key, alive=alive, state=state, program=program)
+
+    def run(self, turns: int) -> float:
+        """Seconds of so many updates, which go on from the last ones."""
         numbers = (jnp.int32(self.made), self.alive, jnp.int32(turns))
         start = time.perf_counter()
-        result = program(self.algorithm, self.state, self.key, *numbers)
+        result = self.program(self.algorithm, self.state, self.key, *numbers)
         self.state, self.metrics, _ = jax.block_until_ready(result)
         self.made, self.turns = self.made + turns, turns
         return time.perf_counter() - start
@@ -104,27 +103,35 @@ class TimedStage:
     """Of all its turns in one update."""
     within: str | None
     """The stage that it is a part of."""
-    run_unsplit: Callable[[int], float] | None = None
-    """The same where each loop has one thread, if that was asked for."""
+    members: tuple[str, ...] = ()
+    """Of a loop: its parts."""
 
 
-def timed_stages(algorithm: Any, state: Any, key: jax.Array, unsplit: bool = False) -> dict[str, TimedStage]:
-    """The compiled stages of an algorithm, whose state is consumed; those of the update also unsplit, if asked for."""
-    found, on_cpu = {}, jax.default_backend() == "cpu"
-    for name, stage in stages_of(algorithm, state, key).items():
-        found[name] = timed_stage(stage, 1 if on_cpu else stage.times)
-        if not on_cpu and min(found[name].run(1) for _ in range(2)) < SHORT:
-            found[name] = timed_stage(stage, OFTEN * stage.times)
-        if unsplit and stage.within is None:
-            found[name] = dataclasses.replace(found[name], run_unsplit=timed_stage(stage, 1, UNSPLIT).run)
-    return found
+def timed_stages(algorithm: Any, state: Any, key: jax.Array) -> dict[str, TimedStage]:
+    """The compiled stages of an algorithm, whose state is consumed, and behind them the loops of their parts."""
+    timed, on_cpu = {}, jax.default_backend() == "cpu"
+    found = stages_of(algorithm, state, key)
+    loops = {" + ".join(members): members for members in loops_of(found)}
+    for name, stage in (found | {name: in_turn(found[x] for x in loops[name]) for name in loops}).items():
+        timed[name] = timed_stage(stage, 1 if on_cpu else stage.times)
+        if not on_cpu and min(timed[name].run(1) for _ in range(2)) < SHORT:
+            timed[name] = timed_stage(stage, OFTEN * stage.times)
+        timed[name] = dataclasses.replace(timed[name], members=loops.get(name, ()))
+    return timed
 
 
-def timed_stage(stage: Stage, known: int, options: dict[str, str] | None = None) -> TimedStage:
-    """Compile a stage, `known` turns of it a loop of known length (`repeat`), with options of XLA."""
+def on_one_thread(whole: Whole, key: jax.Array, device: Any, has_stages: bool) -> tuple[Whole, dict[str, TimedStage]]:
+    """The update and its stages, if asked for, compiled for another device, which a cache would not tell from one."""
+    single, key = whole.on(device), copied_to(jax.random.clone(key), device)
+    with jax.default_device(device), without_cache():
+        return single, timed_stages(single.algorithm, single.state_behind(0.0), key) if has_stages else {}
+
+
+def timed_stage(stage: Stage, known: int) -> TimedStage:
+    """Compile a stage, `known` turns of it a loop of known length (`repeat`)."""
     alone, carried = apart(stage)
     with jax.debug_key_reuse(False):  # the keys of a turn come from those of the stage, which is no mistake here
-        program, _ = compiled(repeat, alone, carried, jnp.int32(1), options=options, known=known)
+        program, _ = compiled(repeat, alone, carried, jnp.int32(1), known=known)
     counts = counted(program.as_text(), of_a_turn).repeated(stage.times / known)
 
     def run(updates: int) -> float:
@@ -144,21 +151,22 @@ class Timed(NamedTuple):
 
     stage: str = ""
     """Its name; empty: the update itself."""
-    unsplit: bool = False
-    """Whether each loop has one thread."""
+    one_thread: bool = False
+    """Whether on one thread."""
 
 
-def in_turn(
-    whole: Whole, stages: dict[str, TimedStage], repetitions: int, region: float
+def time_all(
+    whole: Whole,
+    stages: dict[str, TimedStage],
+    one_thread: tuple[Whole, dict[str, TimedStage]] | None,
+    repetitions: int,
+    region: float,
 ) -> tuple[dict[Timed, list[float]], list[float]]:
-    """Seconds of the update and of its stages, each with and without threads where it is compiled so; tokens of it."""
-    runs: dict[Timed, Callable[[int], float]] = {Timed(): whole.run}
-    if whole.unsplit is not None:
-        runs[Timed(unsplit=True)] = functools.partial(whole.run, unsplit=True)
-    for name, stage in stages.items():
-        runs[Timed(name)] = stage.run
-        if stage.run_unsplit is not None:
-            runs[Timed(name, unsplit=True)] = stage.run_unsplit
+    """Seconds of the update and of its stages, and of those of one thread where there are such; tokens of it."""
+    runs: dict[Timed, Callable[[int], float]] = {}
+    for name in ("", *stages):
+        for single, (update, parts) in enumerate([(whole, stages), one_thread] if one_thread else [(whole, stages)]):
+            runs[Timed(name, bool(single))] = parts[name].run if name else update.run
     turns, seconds, tokens = {}, {what: [] for what in runs}, []
     for what, run in runs.items():
         run(1)
