@@ -28,7 +28,7 @@ PACKAGES = (
     "jumanji",
     "xminigrid",
 )
-PREFIXES = ("JAX_", "XLA_", "TF_", "OMP_", "MKL_", "OPENBLAS_", "CUDA_", "NVIDIA_TF32")
+PREFIXES = ("JAX_", "XLA_", "NPROC", "TF_", "OMP_", "MKL_", "OPENBLAS_", "CUDA_", "NVIDIA_TF32")
 
 
 @functools.cache

@@ -178,12 +178,10 @@ def measurements(profile: Any) -> dict[str, list[Any]]:
         numbers["tokens_per_second"] = list(profile.tokens_per_second)
     if profile.one_thread_seconds:
         numbers["one_thread_update_seconds"] = list(profile.one_thread_seconds)
-    levels = {"stage": False} | ({"part": True} if any(stage.within for stage in profile.stages.values()) else {})
-    for level, parts in levels.items() if profile.stages else ():
-        numbers[f"in no {level}"] = list(profile.open_shares(parts))
-        if profile.one_thread_seconds:
-            numbers[f"thread_seconds of {level}s"] = list(profile.thread_seconds(parts))
-            numbers[f"thread_cost of {level}s"] = [profile.thread_cost(parts)]
+    if profile.thread_seconds:
+        numbers |= {"thread_seconds": list(profile.thread_seconds), "thread_cost": [profile.thread_cost]}
+    if profile.stages:
+        numbers["in no stage"] = list(profile.open_shares())
     for name, stage in profile.stages.items():
         numbers[f"stage {name}" if stage.within is None else f"part {name} of {stage.within}"] = list(stage.seconds)
     numbers |= {f"loop of {name}": list(loop.seconds) for name, loop in profile.loops.items()}

@@ -31,7 +31,8 @@ def profile(
     machine hits them all; the device's limits are measured in the same process. Stages begin with the state behind
     `repetitions * region` seconds of updates: a replay has rows by then. On a CPU, XLA gives work to threads, which
     sleep in between: a cost that stages alone, busy all the time, do not have. There update and stages are timed on one
-    thread, too: `one_thread_seconds`, and `thread_cost` of what no stage has.
+    thread, too: `one_thread_seconds`, and `thread_cost` of what no stage has. Arrays that an algorithm closes over must
+    not be committed to a device.
 
     Args:
       algorithm: any; `rollout` and `learn` are its halves, and what `stages(state, key)` gives are parts of them.
@@ -71,11 +72,11 @@ def profile(
     device_peak_bytes = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
     size = bytes_of(whole.state)
     room = None if memory_limit is None else memory_limit - size - bytes_of(algorithm)  # what is free is without them
-    # What stages read, and a copy for each of a loop of two, which they work with; on one thread all that again, and
-    # another update.
+    # A copy and what a stage gives; what it reads, and works with. On one thread another update, which reads copies,
+    # too, and what its stages read; what they give does not stay.
     each = size + temporary_bytes(whole.program)
-    alone = num_seeds == 1 and fits(3 * each, room)
-    device = one_thread() if fits((5 if alone else 1) * each, room) else None
+    alone = num_seeds == 1 and fits(2 * each, room)
+    device = one_thread() if fits((4 if alone else 1) * each + bytes_of(algorithm), room) else None
     stages = timed_stages(algorithm, whole.state_behind(repetitions * region), stage_key) if alone else {}
     single = on_one_thread(whole, stage_key, device, alone) if device is not None else None
     seconds, tokens = time_all(whole, stages, single, repetitions, region)

@@ -7,6 +7,9 @@ import numpy as np
 
 from jaxrl.engine.profiling.result import Profile
 
+NONE = "in none of these"
+"""What of an update is in none of the bars below it."""
+
 
 def save_roofline(profile: Profile, path: Path) -> None:
     """Draw each stage under the device's limits: FLOP/s against FLOPs per byte.
@@ -62,11 +65,9 @@ def save_stages(profile: Profile, path: Path) -> None:
 
     figure = Figure(figsize=(8, 2.2), layout="constrained")
     axes: Any = figure.subplots()
-    rest = max(profile.unattributed, 0.0) * profile.median_seconds
-    in_turn = sum(float(np.median(piece.seconds)) for piece in profile.pieces()) - sum(profile.parts().values())
-    outside = {"more in turn": max(in_turn, 0.0), "threads": profile.thread_cost(), "in no stage": rest}
+    rest = max(profile.median_seconds - sum(profile.parts().values()), 0.0)
     colors = {name: f"C{index % 10}" for index, name in enumerate(profile.stages)}
-    colors |= {"more in turn": "dimgray", "threads": "gray", "in no stage": "lightgray"}
+    colors[NONE] = "lightgray"
 
     def bars(height: int, left: float, parts: dict[str, float]) -> None:
         for name, seconds in parts.items():
@@ -75,7 +76,7 @@ def save_stages(profile: Profile, path: Path) -> None:
             bars(height - 1, left, profile.parts(name))
             left += 1e3 * seconds
 
-    bars(0, 0.0, profile.parts() | {name: seconds for name, seconds in outside.items() if seconds})
+    bars(0, 0.0, profile.parts() | ({NONE: rest} if rest else {}))
     axes.axvline(1e3 * profile.median_seconds, color="black", linestyle="--", linewidth=1)
     axes.set(yticks=[], xlabel="milliseconds of an update (dashed: measured as a whole)")
     axes.set_title(f"{profile.algorithm} on {profile.device}")

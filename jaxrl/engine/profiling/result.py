@@ -22,11 +22,11 @@ class StageProfile:
     counts: Counts
     """Of all its turns in one update."""
     within: str | None = None
-    """The stage that it is a part of; None: of the update itself."""
+    """The stage that it is a part of; None: of the update itself, or of several."""
     one_thread_seconds: tuple[float, ...] | None = None
     """As of `Profile`."""
     members: tuple[str, ...] = ()
-    """Of a loop: the parts that each turn runs, one after the other."""
+    """Of a loop: the parts that each of its turns runs, one after the other."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,12 +46,12 @@ class Profile:
     seconds: tuple[float, ...]
     """Of an update, one number a repetition."""
     one_thread_seconds: tuple[float, ...] | None
-    """The same on one thread; None on an accelerator or one core, and where five more states do not fit."""
+    """The same on one thread; None on an accelerator, with one thread only, and where it does not fit into memory."""
     stages: dict[str, StageProfile]
-    """Empty with several seeds, where three more states do not fit, and without halves and `stages`."""
+    """Empty with several seeds, where two more states do not fit, and without halves and `stages`."""
     loops: dict[str, StageProfile]
-    """Stages, and parts, that an update runs in turn, as a program of their own: each alone finds its data in caches,
-    and threads awake."""
+    """Parts that an update repeats as often, together in a loop; each has arguments of its own. Alone, a part may be
+    faster than in its place: its data stay in caches, its threads awake."""
     tokens: tuple[float, ...]
     """Mean tokens drawn, or read, by an update of a language model, one number a repetition; empty of others."""
     peaks: Peaks
@@ -108,60 +108,47 @@ class Profile:
         """Median of `open_shares`; NaN without stages."""
         return float(np.median(self.open_shares())) if self.stages else math.nan
 
-    def open_shares(self, parts: bool = False) -> tuple[float, ...]:
-        """Share of an update that neither its stages nor threads have; negative where stages alone cost more.
-
-        Args:
-          parts: as of `pieces`.
+    def open_shares(self) -> tuple[float, ...]:
+        """Share of an update that neither `pieces` nor threads have; negative where they cost more than an update.
 
         Returns:
           One number a repetition; none without stages.
         """
         if not self.stages:
             return ()
-        known = [piece.seconds for piece in self.pieces(parts)]
-        known += [self.thread_seconds(parts)] if self.thread_cost(parts) else []
+        known = [piece.seconds for piece in self.pieces()] + ([self.thread_seconds] if self.thread_cost else [])
         return tuple((1.0 - np.sum(known, axis=0) / np.array(self.seconds)).tolist())
 
-    def pieces(self, parts: bool = False) -> list[StageProfile]:
-        """What adds up to an update: its stages, or their parts; those that share a loop come as that.
-
-        Args:
-          parts: whether the parts of a stage stand for it, where it has some.
-        """
-        divided = {stage.within for stage in self.stages.values()}
-        names = [x for x, stage in self.stages.items() if (x not in divided if parts else stage.within is None)]
-        loops = [loop for loop in self.loops.values() if set(loop.members) <= set(names)]
-        looped = {name for loop in loops for name in loop.members}
-        return [*(self.stages[name] for name in names if name not in looped), *loops]
-
-    def thread_seconds(self, parts: bool = False) -> tuple[float, ...]:
-        """By how much more an update exceeds the sum of its pieces than it does on one thread.
-
-        Args:
-          parts: as of `pieces`.
+    def pieces(self) -> list[StageProfile]:
+        """What adds up to an update.
 
         Returns:
-          One number a repetition; none without stages, and where one thread was not timed.
+          Loops, and of the stages that are in none of them those without parts.
+        """
+        done = {stage.within for stage in self.stages.values()}
+        done |= {name for loop in self.loops.values() for name in loop.members}
+        return [stage for name, stage in self.stages.items() if name not in done] + [*self.loops.values()]
+
+    @property
+    def thread_seconds(self) -> tuple[float, ...]:
+        """By how much more an update exceeds the sum of its pieces than it does on one thread.
+
+        One number a repetition; empty without stages, and where one thread was not timed.
         """
         if not self.stages or self.one_thread_seconds is None:
             return ()
-        pieces = self.pieces(parts)
-        of_one: Any = [piece.one_thread_seconds for piece in pieces]
-        several = np.subtract(self.seconds, np.sum([piece.seconds for piece in pieces], axis=0))
+        of_one: Any = [piece.one_thread_seconds for piece in self.pieces()]
+        several = np.subtract(self.seconds, np.sum([piece.seconds for piece in self.pieces()], axis=0))
         return tuple((several - np.subtract(self.one_thread_seconds, np.sum(of_one, axis=0))).tolist())
 
-    def thread_cost(self, parts: bool = False) -> float:
-        """Median of `thread_seconds`, if neither they nor that an update takes longer is chance; else zero.
-
-        Args:
-          parts: as of `pieces`.
-        """
-        more = self.thread_seconds(parts)
-        if not more or self.one_thread_seconds is None:
+    @property
+    def thread_cost(self) -> float:
+        """Median of `thread_seconds`, if neither they nor that an update takes longer is chance; else zero."""
+        if not self.thread_seconds or self.one_thread_seconds is None:
             return 0.0
         slower = np.subtract(self.seconds, self.one_thread_seconds).tolist()
-        return float(np.median(more)) if beyond_chance(more) and beyond_chance(slower) else 0.0
+        certain = beyond_chance(self.thread_seconds) and beyond_chance(slower)
+        return float(np.median(self.thread_seconds)) if certain else 0.0
 
     def parts(self, within: str | None = None) -> dict[str, float]:
         """Median seconds of the parts of a stage in one update; of the update itself for None."""

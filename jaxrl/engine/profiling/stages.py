@@ -75,25 +75,30 @@ def apart(stage: Stage) -> tuple[Stage, Any]:
 
 
 def loops_of(stages: dict[str, Stage]) -> list[tuple[str, ...]]:
-    """Names of stages that an update runs in turn, one tuple a loop, and of parts: of one stage, or of such stages.
+    """Parts that are repeated together.
 
     Args:
       stages: from `stages_of`.
+
+    Returns:
+      Their names, one tuple a loop: parts of as many turns of one stage, or of stages that have as many themselves.
     """
     loops: dict[Any, list[str]] = {}
     for name, stage in stages.items():
-        if stage.times > 1:
-            whole = stages.get(stage.within or "")
-            alternate = whole is not None and whole.times == stage.times
+        if stage.within is not None and stage.times > 1:
+            alternate = stages[stage.within].times == stage.times
             loops.setdefault((stage.times, alternate or stage.within), []).append(name)
     return [tuple(names) for names in loops.values() if len(names) > 1]
 
 
-def in_turn(stages: Iterable[Stage]) -> Stage:
-    """One stage whose turns run given ones, one after the other.
+def together(stages: Iterable[Stage]) -> Stage:
+    """One stage whose turns run given ones, one after the other, each with arguments of its own.
 
     Args:
       stages: of as many turns.
+
+    Returns:
+      A stage that carries what they carry.
     """
     fixed, carried = zip(*map(apart, stages), strict=True)
 

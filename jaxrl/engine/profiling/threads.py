@@ -33,10 +33,15 @@ def one_thread() -> Any:
 
 
 def copied_to(tree: Any, device: Any) -> Any:
-    """Its arrays on another device, to which what reads them follows.
+    """Copies of its arrays on another device, to which what reads them follows.
+
+    They are copies, as a device may take an array of another one as it is, and a program may consume it.
 
     Args:
       tree: of anything.
       device: from `one_thread`.
+
+    Returns:
+      The tree; what is no array as it was.
     """
     return jax.tree.map(lambda x: jax.device_put(jnp.copy(x), device) if isinstance(x, jax.Array) else x, tree)

@@ -23,7 +23,7 @@ from jaxrl.engine.profiling.programs import (
     state_shapes,
     without_cache,
 )
-from jaxrl.engine.profiling.stages import apart, in_turn, loops_of, repeat, stages_of
+from jaxrl.engine.profiling.stages import apart, loops_of, repeat, stages_of, together
 from jaxrl.engine.profiling.threads import copied_to
 from jaxrl.engine.programs import INITIALIZE_OPTIONS, initialize, split_keys
 from jaxrl.types import Stage, steps_per_update
@@ -112,7 +112,7 @@ def timed_stages(algorithm: Any, state: Any, key: jax.Array) -> dict[str, TimedS
     timed, on_cpu = {}, jax.default_backend() == "cpu"
     found = stages_of(algorithm, state, key)
     loops = {" + ".join(members): members for members in loops_of(found)}
-    for name, stage in (found | {name: in_turn(found[x] for x in loops[name]) for name in loops}).items():
+    for name, stage in (found | {name: together(found[x] for x in loops[name]) for name in loops}).items():
         timed[name] = timed_stage(stage, 1 if on_cpu else stage.times)
         if not on_cpu and min(timed[name].run(1) for _ in range(2)) < SHORT:
             timed[name] = timed_stage(stage, OFTEN * stage.times)
@@ -121,9 +121,9 @@ def timed_stages(algorithm: Any, state: Any, key: jax.Array) -> dict[str, TimedS
 
 
 def on_one_thread(whole: Whole, key: jax.Array, device: Any, has_stages: bool) -> tuple[Whole, dict[str, TimedStage]]:
-    """The update and its stages, if asked for, compiled for another device, which a cache would not tell from one."""
+    """The update and its stages, if asked for, compiled for a device of one thread."""
     single, key = whole.on(device), copied_to(jax.random.clone(key), device)
-    with jax.default_device(device), without_cache():
+    with jax.default_device(device), without_cache():  # which takes that device for the first
         return single, timed_stages(single.algorithm, single.state_behind(0.0), key) if has_stages else {}
 
 
