@@ -109,8 +109,8 @@ class Stage:
     arguments: tuple[Any, ...]
     """What an update gives it; large arrays belong here, not into the function."""
     times: int = flax.struct.field(pytree_node=False, default=1)
-    """How often an update does this. It takes turns with parts of the same number, of the same stage or of one that has
-    that number, too."""
+    """How often an update does this. Parts of one stage with equal numbers are taken to alternate, and are timed in one
+    loop, too; so are those of several stages that have that number themselves."""
     carry: int | None = flax.struct.field(pytree_node=False, default=None)
     """Which argument it gives anew, alone or as the first of a pair, and gets the next time; None: none."""
     within: str | None = flax.struct.field(pytree_node=False, default=None)

@@ -11,7 +11,16 @@ from jaxrl.engine.profiling.peaks import measure_peaks
 from jaxrl.engine.profiling.programs import described
 from jaxrl.engine.profiling.result import Profile, StageProfile
 from jaxrl.engine.profiling.threads import one_thread
-from jaxrl.engine.profiling.timing import Timed, TimedStage, Whole, on_one_thread, time_all, timed_stages, unit_of
+from jaxrl.engine.profiling.timing import (
+    Timed,
+    TimedStage,
+    Whole,
+    on_one_thread,
+    pieces_of,
+    time_all,
+    timed_stages,
+    unit_of,
+)
 from jaxrl.types import steps_per_update, whole_number
 
 
@@ -72,13 +81,13 @@ def profile(
     device_peak_bytes = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
     size = bytes_of(whole.state)
     room = None if memory_limit is None else memory_limit - size - bytes_of(algorithm)  # what is free is without them
-    # A copy and what a stage gives; what it reads, and works with. On one thread another update, which reads copies,
-    # too, and what its stages read; what they give does not stay.
+    # A state that stages read, and two that a loop carries at most. On one thread an update has copies of everything,
+    # and its stages read another state.
     each = size + temporary_bytes(whole.program)
-    alone = num_seeds == 1 and fits(2 * each, room)
-    device = one_thread() if fits((4 if alone else 1) * each + bytes_of(algorithm), room) else None
+    alone = num_seeds == 1 and fits(3 * each, room)
+    device = one_thread() if fits((5 if alone else 1) * each + bytes_of(algorithm), room) else None
     stages = timed_stages(algorithm, whole.state_behind(repetitions * region), stage_key) if alone else {}
-    single = on_one_thread(whole, stage_key, device, alone) if device is not None else None
+    single = on_one_thread(whole, stage_key, device, pieces_of(stages)) if device is not None else None
     seconds, tokens = time_all(whole, stages, single, repetitions, region)
     peaks = measure_peaks()  # its large arrays, which no run has, come and go behind what is timed
     timed = {what: tuple(each) for what, each in seconds.items()}

@@ -71,14 +71,16 @@ def page(profile: Profile) -> str:
         _peak_line(profile.peaks),
     ]
     if not profile.stages:
-        of_one = "the algorithm names none, or two more states do not fit into memory"
+        of_one = "the algorithm names none, or three more states do not fit into memory"
         lines.append("no stages: " + (of_one if profile.num_seeds == 1 else "they are timed for one seed only"))
     if profile.one_thread_seconds is not None:
         low, middle, high = np.quantile(np.divide(profile.one_thread_seconds, profile.seconds), [0.25, 0.5, 0.75])
         certain = not profile.thread_seconds or beyond_chance(range(1, len(profile.seconds) + 1))
         lines.append(
             f"on one thread (set {NPROC}=1 in the environment) an update takes {middle:.2f} [{low:.2f}, {high:.2f}] of "
-            "its time" + ("" if certain else "; repetitions are too few to tell what threads cost")
+            "its time"
+            + (f", of which {np.median(profile.one_thread_shares):.1%} are in no stage" if profile.stages else "")
+            + ("" if certain else "; repetitions are too few to tell what threads cost")
         )
     if profile.counts.unknown_loops > 0:
         lines.append("loops whose length only the data say count once; an accelerator asks the host in each turn")
@@ -113,13 +115,15 @@ def _stage_lines(profile: Profile) -> list[str]:
     add("an update", median, profile.counts)
     for loop in profile.loops.values():
         alone = sum(profile.stage_seconds[name] for name in loop.members)
-        name = f"{loop.members[0]} … {loop.members[-1]}, together"
-        add_rest(name, float(np.median(loop.seconds)), f"{len(loop.members)} parts, alone {_time(alone)}")
+        first, *others = loop.members
+        name = f"{first} and {others[0] if len(others) == 1 else f'{len(others)} more'}, together"
+        add_rest(name, float(np.median(loop.seconds)), f"each alone {_time(alone)}")
     if profile.thread_cost:
         add_rest("threads", profile.thread_cost)
     if profile.stages:
-        low, middle, high = np.quantile(profile.open_shares(), [0.25, 0.5, 0.75])
-        add_rest("in no stage", middle * median, f"quartiles {low:.1%}, {high:.1%}")
+        for name, shares in {"in no stage": profile.open_shares(), "  each alone": profile.alone_shares()}.items():
+            low, middle, high = np.quantile(shares, [0.25, 0.5, 0.75])
+            add_rest(name, middle * median, f"quartiles {low:.1%}, {high:.1%}")
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
 
@@ -148,6 +152,7 @@ def record(profile: Profile) -> dict[str, Any]:
     """
     derived = {"per_second": profile.per_second, "unattributed": profile.unattributed, "counts": profile.counts}
     derived |= {"thread_seconds": profile.thread_seconds, "thread_cost": profile.thread_cost}
+    derived |= {"open_shares": profile.open_shares(), "alone_shares": profile.alone_shares()}
     derived["compilations"] = profile.compilations
     stages = {name: dataclasses.replace(x, counts=profile.counts_of(name)) for name, x in profile.stages.items()}
     known = dataclasses.replace(profile, stages=stages)

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from jaxrl.engine.profiling.counts import Counts
 from jaxrl.engine.profiling.peaks import Peaks
 from jaxrl.engine.profiling.programs import Compilation
-from jaxrl.engine.profiling.timing import beyond_chance
+from jaxrl.engine.profiling.timing import beyond_chance, pieces_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +25,7 @@ class StageProfile:
     within: str | None = None
     """The stage that it is a part of; None: of the update itself, or of several."""
     one_thread_seconds: tuple[float, ...] | None = None
-    """As of `Profile`."""
+    """As of `Profile`, of `pieces`; None of others."""
     members: tuple[str, ...] = ()
     """Of a loop: the parts that each of its turns runs, one after the other."""
 
@@ -48,7 +49,7 @@ class Profile:
     one_thread_seconds: tuple[float, ...] | None
     """The same on one thread; None on an accelerator, with one thread only, and where it does not fit into memory."""
     stages: dict[str, StageProfile]
-    """Empty with several seeds, where two more states do not fit, and without halves and `stages`."""
+    """Empty with several seeds, where three more states do not fit, and without halves and `stages`."""
     loops: dict[str, StageProfile]
     """Parts that an update repeats as often, together in a loop; each has arguments of its own. Alone, a part may be
     faster than in its place: its data stay in caches, its threads awake."""
@@ -114,10 +115,18 @@ class Profile:
         Returns:
           One number a repetition; none without stages.
         """
-        if not self.stages:
-            return ()
         known = [piece.seconds for piece in self.pieces()] + ([self.thread_seconds] if self.thread_cost else [])
-        return tuple((1.0 - np.sum(known, axis=0) / np.array(self.seconds)).tolist())
+        return _left(self.seconds, known) if self.stages else ()
+
+    def alone_shares(self) -> tuple[float, ...]:
+        """The same of stages without parts, each timed alone, with threads.
+
+        Returns:
+          One number a repetition; none without stages.
+        """
+        return (
+            _left(self.seconds, [self.stages[name].seconds for name in pieces_of(self.stages)]) if self.stages else ()
+        )
 
     def pieces(self) -> list[StageProfile]:
         """What adds up to an update.
@@ -125,31 +134,37 @@ class Profile:
         Returns:
           Loops, and of the stages that are in none of them those without parts.
         """
-        done = {stage.within for stage in self.stages.values()}
-        done |= {name for loop in self.loops.values() for name in loop.members}
-        return [stage for name, stage in self.stages.items() if name not in done] + [*self.loops.values()]
+        every = self.stages | self.loops
+        return [every[name] for name in pieces_of(every)]
 
     @property
     def thread_seconds(self) -> tuple[float, ...]:
-        """By how much more an update exceeds the sum of its pieces than it does on one thread.
+        """By how much more an update exceeds the sum of its pieces than on one thread, but no more than it is slower.
 
         One number a repetition; empty without stages, and where one thread was not timed.
         """
         if not self.stages or self.one_thread_seconds is None:
             return ()
-        of_one: Any = [piece.one_thread_seconds for piece in self.pieces()]
-        several = np.subtract(self.seconds, np.sum([piece.seconds for piece in self.pieces()], axis=0))
-        return tuple((several - np.subtract(self.one_thread_seconds, np.sum(of_one, axis=0))).tolist())
+        slower = np.subtract(self.seconds, self.one_thread_seconds)
+        of_pieces = [np.subtract(piece.seconds, piece.one_thread_seconds or math.nan) for piece in self.pieces()]
+        return tuple(np.minimum(slower - np.sum(of_pieces, axis=0), slower).tolist())
 
     @property
     def thread_cost(self) -> float:
-        """Median of `thread_seconds`, if neither they nor that an update takes longer is chance; else zero."""
-        if not self.thread_seconds or self.one_thread_seconds is None:
-            return 0.0
-        slower = np.subtract(self.seconds, self.one_thread_seconds).tolist()
-        certain = beyond_chance(self.thread_seconds) and beyond_chance(slower)
-        return float(np.median(self.thread_seconds)) if certain else 0.0
+        """Median of `thread_seconds`, if they are not chance; else zero."""
+        return float(np.median(self.thread_seconds)) if beyond_chance(self.thread_seconds) else 0.0
+
+    @property
+    def one_thread_shares(self) -> tuple[float, ...]:
+        """As `open_shares`, on one thread; empty where that was not timed."""
+        if not self.stages or self.one_thread_seconds is None:
+            return ()
+        return _left(self.one_thread_seconds, [piece.one_thread_seconds for piece in self.pieces()])
 
     def parts(self, within: str | None = None) -> dict[str, float]:
         """Median seconds of the parts of a stage in one update; of the update itself for None."""
         return {name: seconds for name, seconds in self.stage_seconds.items() if self.stages[name].within == within}
+
+
+def _left(seconds: Sequence[float], known: Sequence[Any]) -> tuple[float, ...]:
+    return tuple((1.0 - np.sum(known, axis=0) / np.array(seconds)).tolist())

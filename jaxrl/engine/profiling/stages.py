@@ -83,9 +83,10 @@ def loops_of(stages: dict[str, Stage]) -> list[tuple[str, ...]]:
     Returns:
       Their names, one tuple a loop: parts of as many turns of one stage, or of stages that have as many themselves.
     """
+    divided = {stage.within for stage in stages.values()}
     loops: dict[Any, list[str]] = {}
     for name, stage in stages.items():
-        if stage.within is not None and stage.times > 1:
+        if stage.within is not None and stage.times > 1 and name not in divided:
             alternate = stages[stage.within].times == stage.times
             loops.setdefault((stage.times, alternate or stage.within), []).append(name)
     return [tuple(names) for names in loops.values() if len(names) > 1]

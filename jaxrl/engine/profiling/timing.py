@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import stats
 
 from jaxrl.algorithms.dp import ValueIteration
 from jaxrl.engine.check import asks_for_rewards
@@ -107,12 +106,15 @@ class TimedStage:
     """Of a loop: its parts."""
 
 
-def timed_stages(algorithm: Any, state: Any, key: jax.Array) -> dict[str, TimedStage]:
-    """The compiled stages of an algorithm, whose state is consumed, and behind them the loops of their parts."""
+def timed_stages(
+    algorithm: Any, state: Any, key: jax.Array, names: Sequence[str] | None = None
+) -> dict[str, TimedStage]:
+    """The compiled stages of an algorithm, whose state is consumed, and behind them loops; or those of some names."""
     timed, on_cpu = {}, jax.default_backend() == "cpu"
     found = stages_of(algorithm, state, key)
     loops = {" + ".join(members): members for members in loops_of(found)}
-    for name, stage in (found | {name: together(found[x] for x in loops[name]) for name in loops}).items():
+    for name in names if names is not None else [*found, *loops]:
+        stage = together(found[x] for x in loops[name]) if name in loops else found[name]
         timed[name] = timed_stage(stage, 1 if on_cpu else stage.times)
         if not on_cpu and min(timed[name].run(1) for _ in range(2)) < SHORT:
             timed[name] = timed_stage(stage, OFTEN * stage.times)
@@ -120,11 +122,27 @@ def timed_stages(algorithm: Any, state: Any, key: jax.Array) -> dict[str, TimedS
     return timed
 
 
-def on_one_thread(whole: Whole, key: jax.Array, device: Any, has_stages: bool) -> tuple[Whole, dict[str, TimedStage]]:
-    """The update and its stages, if asked for, compiled for a device of one thread."""
-    single, key = whole.on(device), copied_to(jax.random.clone(key), device)
-    with jax.default_device(device), without_cache():  # which takes that device for the first
-        return single, timed_stages(single.algorithm, single.state_behind(0.0), key) if has_stages else {}
+def pieces_of(stages: dict[str, Any]) -> list[str]:
+    """Names of what adds up to an update.
+
+    Args:
+      stages: timed ones, and loops.
+
+    Returns:
+      Those without parts, and that are in no loop.
+    """
+    done = {stage.within for stage in stages.values()}.union(*(stage.members for stage in stages.values()))
+    return [name for name in stages if name not in done]
+
+
+def on_one_thread(whole: Whole, key: jax.Array, device: Any, names: list[str]) -> tuple[Whole, dict[str, TimedStage]]:
+    """The update and stages of some names, compiled for a device of one thread."""
+    with jax.default_device(device), without_cache():  # it would take programs of that device for those of the first
+        single, key = whole.on(device), copied_to(jax.random.clone(key), device)
+        timed = timed_stages(single.algorithm, single.state_behind(0.0), key, names) if names else {}
+        for stage in timed.values():
+            stage.run(1)
+    return single, timed
 
 
 def timed_stage(stage: Stage, known: int) -> TimedStage:
@@ -164,9 +182,11 @@ def time_all(
 ) -> tuple[dict[Timed, list[float]], list[float]]:
     """Seconds of the update and of its stages, and of those of one thread where there are such; tokens of it."""
     runs: dict[Timed, Callable[[int], float]] = {}
-    for name in ("", *stages):
-        for single, (update, parts) in enumerate([(whole, stages), one_thread] if one_thread else [(whole, stages)]):
-            runs[Timed(name, bool(single))] = parts[name].run if name else update.run
+    single, pieces = one_thread or (None, {})
+    for name, run in {"": whole.run, **{name: stage.run for name, stage in stages.items()}}.items():
+        runs[Timed(name)] = run
+        if single is not None and (not name or name in pieces):
+            runs[Timed(name, True)] = pieces[name].run if name else single.run
     turns, seconds, tokens = {}, {what: [] for what in runs}, []
     for what, run in runs.items():
         run(1)
@@ -190,6 +210,8 @@ def beyond_chance(differences: Sequence[float]) -> bool:
 
     Source: Wilcoxon (1945), Individual Comparisons by Ranking Methods.
     """
+    from scipy import stats  # which takes longer to import than all of this
+
     changed = [x for x in differences if x]
     result: Any = stats.wilcoxon(changed, alternative="greater", method="exact") if changed else None
     return result is not None and bool(result.pvalue <= 0.05)
