@@ -56,9 +56,13 @@ def _result(stage: Stage, carried: Any) -> tuple[Any, Any]:
 
 def _of_turn(x: jax.Array, index: jax.Array) -> jax.Array:
     """A key of its own for each turn; everything else as it is."""
-    if not jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+    if not _is_key(x):
         return x
     return jax.random.wrap_key_data(jax.random.key_data(x) ^ index.astype(jnp.uint32), impl=jax.random.key_impl(x))
+
+
+def _is_key(x: jax.Array) -> bool:
+    return jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
 
 
 def apart(stage: Stage) -> tuple[Stage, Any]:
@@ -95,6 +99,9 @@ def loops_of(stages: dict[str, Stage]) -> list[tuple[str, ...]]:
 def together(stages: Iterable[Stage]) -> Stage:
     """One stage whose turns run given ones, one after the other, each with arguments of its own.
 
+    A CPU would run at the same time what does not read from each other, though in an update it does: there the number
+    of turns, one, is known to each when the one before it has ended. An accelerator runs one kernel after the other.
+
     Args:
       stages: of as many turns.
 
@@ -102,15 +109,24 @@ def together(stages: Iterable[Stage]) -> Stage:
       A stage that carries what they carry.
     """
     fixed, carried = zip(*map(apart, stages), strict=True)
+    on_cpu = jax.default_backend() == "cpu"
 
     def run(carried: Any, fixed: Any) -> Any:
-        results = []
+        results, once = [], jnp.int32(1)
         for one in zip(fixed, carried, strict=True):
             (stage, own), results = jax.lax.optimization_barrier((one, results))
-            results.append(_result(stage, own))
+            results.append(repeat(stage, own, once, known=1) if on_cpu else _result(stage, own))
+            once = _one_behind(results[-1])
         return tuple(zip(*results, strict=True))
 
     return Stage(run, (carried, fixed), fixed[0].times, carry=0)
+
+
+def _one_behind(result: Any) -> jax.Array:
+    """One, int32 `[]`, which is known once a result is there: no sum of its first numbers is the largest float."""
+    numbers = [jax.random.key_data(x) if _is_key(x) else x for x in jax.tree.leaves(result)]
+    first = [x.ravel()[0].astype(jnp.float32) for x in numbers if x.size]
+    return (sum(first, jnp.float32(0.0)) != jnp.finfo(jnp.float32).max).astype(jnp.int32)
 
 
 def stages_of(algorithm: Any, state: Any, key: jax.Array) -> dict[str, Stage]:
