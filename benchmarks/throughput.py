@@ -178,12 +178,9 @@ def measurements(profile: Any) -> dict[str, list[Any]]:
         numbers["tokens_per_second"] = list(profile.tokens_per_second)
     if profile.one_thread_seconds:
         numbers["one_thread_update_seconds"] = list(profile.one_thread_seconds)
-    if profile.thread_seconds:
-        numbers |= {"thread_seconds": list(profile.thread_seconds), "thread_cost": [profile.thread_cost]}
-        numbers["in no stage on one thread"] = list(profile.one_thread_shares)
     if profile.stages:
         numbers["in no stage"] = list(profile.open_shares())
-        numbers["in no stage alone"] = list(profile.alone_shares())
+        numbers["in no stage alone"] = list(profile.open_shares(together=False))
     for name, stage in profile.stages.items():
         numbers[f"stage {name}" if stage.within is None else f"part {name} of {stage.within}"] = list(stage.seconds)
     numbers |= {f"loop of {name}": list(loop.seconds) for name, loop in profile.loops.items()}

@@ -23,7 +23,6 @@ def throughput_table(directory: pathlib.Path) -> str:
         "B/s, of peak",
         "in no stage",
         "each alone",
-        "threads",
         "one thread",
         "command",
     )
@@ -36,19 +35,18 @@ def throughput_table(directory: pathlib.Path) -> str:
                 rows.append(throughput_row(result))
             elif platform == "gpu" or (platform == "cpu" and not cell.accelerator):
                 command = f"`python -m benchmarks.throughput --cells {name}`"
-                rows.append([cell.what, platform, "not measured", *["–"] * 7, command])
+                rows.append([cell.what, platform, "not measured", *["–"] * 6, command])
     note = (
         "Median [quartiles]; compilation is tracing, lowering, compiling one program. Peaks are of the same process: "
         "the fastest matrix product of float32 at default precision, which is TF32 on NVIDIA, and the faster of a copy "
         "and a matrix–vector product. FLOPs and bytes are counted from the compiled program, as if nothing were cached "
         "between kernels: what caches hold may exceed the peak, as may a program that only reads. In no stage: the "
         "part of an update that its stages leave open (environment, policy, gradient, optimizer, …; its halves, where "
-        "they have no parts), each timed as a program of its own, those that it repeats together in one loop, threads "
-        "taken off; negative where they cost more than an update. Each alone: the same without loops, with threads. "
-        "Threads: by how much more an update exceeds the sum of its stages than on one thread of the CPU, but no more "
-        "than it is slower; a dash where chance may have made it so. One thread: what an update takes of its time on "
-        "one thread, as with `NPROC=1` in the environment. A replay fills while it is measured, and rows are drawn "
-        "from what it has. Language models are new: a trained one may write longer."
+        "they have no parts), each timed as a program of its own, those that it repeats together in one loop, one "
+        "after the other; negative where they cost more than an update. Each alone: the same without loops. One "
+        "thread: what an update takes of its time on one thread of the CPU, as with `NPROC=1` in the environment. A "
+        "replay fills while it is measured, and rows are drawn from what it has. Language models are new: a trained "
+        "one may write longer."
     )
     notes = [note] if measured else []
     return with_notes(render(header, rows), *notes, *_peaks(measured), *_made(measured), *device_lines(measured))
@@ -103,7 +101,6 @@ def throughput_row(result: Result) -> list[str]:
         of_peak(flops, flops / numbers["peak product_flops"][0]),
         of_peak(moved, moved / _bandwidth(numbers)),
         *(spread(numbers[x], ".1%") if x in numbers else "–" for x in ("in no stage", "in no stage alone")),
-        f"{cost / seconds:.1%}" if (cost := numbers.get("thread_cost", [0.0])[0]) else "–",
         spread(ratios, ".2f") if ratios else "–",
         f"`{result.command}`",
     ]

@@ -218,19 +218,18 @@ def test_an_update_and_its_stages_are_timed_in_turn():
     def run_of(name, seconds):
         return lambda turns: asked.append((name, turns)) or turns * seconds
 
-    def side(name, scale):
+    def update(name, seconds):
         whole = timing.Whole(Counter(), jax.random.key(0), None, None, None, 0.0, {}, 1)
-        whole.metrics, whole.run = {}, run_of(f"update {name}", 10.0 * scale)
-        stages = {"learn": timing.TimedStage(run_of(f"learn {name}", 4.0 * scale), Counts(), None)}
-        draw = timing.TimedStage(run_of(f"draw {name}", 2.0), Counts(), "learn")
-        return whole, stages | ({"draw": draw} if name == "several" else {})
+        whole.metrics, whole.run = {}, run_of(name, seconds)
+        return whole
 
-    of_several = {("", False): [10.0] * 2, ("learn", False): [4.0] * 2, ("draw", False): [2.0] * 2}
-    of_one = {("", True): [5.0] * 2, ("learn", True): [2.0] * 2}
-    assert timing.time_all(*side("several", 1.0), side("one", 0.5), 2, 8.0) == (of_several | of_one, [])
-    names = ["update several", "update one", "learn several", "learn one", "draw several"]
-    assert asked[-10:] == [*zip(names, (1, 2, 2, 4, 4), strict=True)] * 2
-    assert timing.time_all(*side("several", 1.0), None, 2, 8.0)[0] == of_several
+    several, one = update("an update", 10.0), update("on one thread", 5.0)
+    stages = {"learn": timing.TimedStage(run_of("learn", 4.0), Counts(), None)}
+    expected = {"an update": [10.0] * 2, "on one thread": [5.0] * 2, "learn": [4.0] * 2}
+    assert timing.time_all(several, one, stages, 2, 8.0) == (expected, [])
+    assert asked[-6:] == [*zip(expected, (1, 2, 2), strict=True)] * 2
+    del expected["on one thread"]
+    assert timing.time_all(several, None, stages, 2, 8.0)[0] == expected
 
 
 def test_tokens_are_those_of_each_repetition():
@@ -244,33 +243,12 @@ def test_tokens_are_those_of_each_repetition():
         return turns * 1.0
 
     whole.run = run
-    seconds, tokens = timing.time_all(whole, {}, None, 3, 0.1)
-    assert tokens == [2 * 8 * length for length in lengths[-3:]] and len(seconds[timing.Timed()]) == 3
-
-
-def test_threads_are_what_of_the_rest_they_explain():
-    # Of 10 seconds, 3 + 4 are in stages: 3 are left. On one thread, of 7, 4 + 2: 1 is left. Threads explain 2 of 3.
-    profile = jaxrl.profile(Counter(), **QUICK)
-    known = {"rollout": (3.0, 4.0), "learn": (4.0, 2.0)}
-    halves = {name: StageProfile((x,) * 5, Counts(), None, (y,) * 5) for name, (x, y) in known.items()}
-    timed = dataclasses.replace(profile, seconds=(10.0,) * 5, one_thread_seconds=(7.0,) * 5, stages=halves)
-    assert timed.thread_seconds == (2.0,) * 5 and timed.unattributed == pytest.approx(0.1)
-    assert timed.alone_shares() == pytest.approx([0.3] * 5) and timed.one_thread_shares == pytest.approx([1 / 7] * 5)
-    assert "an update takes 0.70 [0.70, 0.70] of its time, of which 14.3% are in no stage" in report.page(timed)
-    slightly = dataclasses.replace(timed, one_thread_seconds=(9.5,) * 5, stages=halves | {"learn": halves["rollout"]})
-    assert slightly.thread_seconds == (0.5,) * 5  # of 4 that are left, and 1.5 on one thread: no more than it is slower
-    saved = dataclasses.replace(timed, one_thread_seconds=(12.0,) * 5)  # 6 left: they save 3, and leave the rest
-    assert saved.thread_seconds == (-3.0,) * 5 and saved.unattributed == pytest.approx(0.3)
-    plain = dataclasses.replace(timed, one_thread_seconds=None)
-    assert plain.thread_seconds == () and plain.unattributed == pytest.approx(0.3)
-    lines = [
-        [line.split()[:3] for line in report.page(x).splitlines() if line.startswith("threads")] for x in (timed, saved)
-    ]
-    assert lines == [[["threads", "2", "s"]], []]
+    seconds, tokens = timing.time_all(whole, None, {}, 3, 0.1)
+    assert tokens == [2 * 8 * length for length in lengths[-3:]] and len(seconds[timing.UPDATE]) == 3
 
 
 def test_what_shares_a_loop_adds_up_as_that():
-    # Of 10 seconds, parts take 2, 1 and 0.5; those of 2 and 1 take 4 in a loop, of 4 and 3 on one thread.
+    # Of 10 seconds, parts take 2, 1 and 0.5; those of 2 and 1 take 4 in a loop.
     known = {
         "act": (3.0, None),
         "learn": (4.0, None),
@@ -278,14 +256,13 @@ def test_what_shares_a_loop_adds_up_as_that():
         "step": (1.0, "act"),
         "sum": (0.5, "act"),
     }
-    found = {name: StageProfile((x,), Counts(), within, (x,)) for name, (x, within) in known.items()}
-    loop = StageProfile((4.0,), Counts(), None, (3.0,), ("draw", "step"))
+    found = {name: StageProfile((x,), Counts(), within) for name, (x, within) in known.items()}
+    loop = StageProfile((4.0,), Counts(), None, ("draw", "step"))
     profile = dataclasses.replace(jaxrl.profile(Counter(), **QUICK), seconds=(10.0,), stages=found)
     assert profile.open_shares() == pytest.approx([0.65])
     looped = dataclasses.replace(profile, loops={"draw + step": loop})
-    assert looped.open_shares() == pytest.approx([0.55]) and looped.pieces() == [found["sum"], loop]
-    assert looped.alone_shares() == pytest.approx([0.65])
-    assert dataclasses.replace(looped, one_thread_seconds=(7.0,)).thread_seconds == (2.0,)
+    assert looped.unattributed == looped.open_shares()[0] == pytest.approx(0.55)
+    assert looped.open_shares(together=False) == pytest.approx([0.65])
     line = next(line for line in report.page(looped).splitlines() if "together" in line)
     assert line.split() == ["draw", "and", "step,", "together", "4", "s", "40.0%", "each", "alone", "3", "s"]
     line = next(line for line in report.page(looped).splitlines() if line.startswith("  each alone"))
@@ -330,16 +307,6 @@ def test_a_loop_runs_its_stages_one_after_the_other():
     assert text.count("optimization_barrier") == 1 + 3 * 2  # of the loop; before each, and in its own
 
 
-def test_threads_that_do_not_slow_an_update_cost_nothing():
-    # Of 10 seconds 3 are left; on one thread half a second of 10.5: without threads an update is no faster.
-    known = {"rollout": (3.0, 4.0), "learn": (4.0, 6.0)}
-    halves = {name: StageProfile((x,) * 9, Counts(), None, (y,) * 9) for name, (x, y) in known.items()}
-    profile = jaxrl.profile(Counter(), **QUICK)
-    timed = dataclasses.replace(profile, seconds=(10.0,) * 9, one_thread_seconds=(10.5,) * 9, stages=halves)
-    assert timed.thread_seconds == (-0.5,) * 9 and timed.thread_cost == 0.0
-    assert timed.unattributed == pytest.approx(0.3)
-
-
 def test_updates_go_on_for_some_seconds():
     whole = timing.Whole.begin(Counter(), jax.random.key(0), None)
     seconds = iter([0.5, 0.25, 0.25, 9.0])
@@ -374,28 +341,14 @@ def test_shares_are_of_each_repetition():
     assert line.split()[-3:] == ["quartiles", "22.5%,", "32.5%"]
 
 
-def test_what_chance_may_have_made_positive_is_no_cost():
-    # All of five by chance: 1/32; all of four: 1/16. Of nine, ranks of 36 of 45 and more: 33/512; of 37: 25/512.
-    assert timing.beyond_chance([1.0, 2.0, 3.0, 4.0, 5.0]) and not timing.beyond_chance([1.0, 2.0, 3.0, 4.0])
-    for negative, certain in ((8, True), (9, False)):
-        assert timing.beyond_chance([-x if x == negative else x for x in range(1, 10)]) == certain
-    assert timing.beyond_chance([-1, -2, -3, 4, 5, 6, 7, 8, 9])  # three of nine, but little
-    assert not timing.beyond_chance([0.0, 1.0, 2.0, 3.0, 4.0])
-    assert not timing.beyond_chance([]) and not timing.beyond_chance([-1.0] * 9)
-
-
 @SEVERAL_THREADS
 def test_an_update_is_timed_with_and_without_threads(monkeypatch):
     monkeypatch.setattr(measure, "one_thread", threads.one_thread)
     dqn = jaxrl.DQN(ENV, ENV_PARAMS, capacity=200_000, num_steps=4)
     profile = jaxrl.profile(dqn, repetitions=2, region=0.001)
-    assert len(profile.one_thread_seconds) == len(profile.thread_seconds) == 2
-    timed = [*profile.stages.values(), *profile.loops.values()]
-    assert [stage for stage in timed if stage.one_thread_seconds] == profile.pieces() == list(profile.loops.values())
-    assert list(profile.loops) == [" + ".join(STAGES["dqn"][2:])]
-    assert all(len(stage.seconds) == 2 for stage in timed)
-    assert "NPROC=1" in report.page(profile) and "repetitions are too few" in report.page(profile)
-    assert report.record(profile)["thread_seconds"] == list(profile.thread_seconds)
+    assert len(profile.one_thread_seconds) == 2 and list(profile.loops) == [" + ".join(STAGES["dqn"][2:])]
+    timed = dataclasses.replace(profile, seconds=(4.0, 4.0), one_thread_seconds=(2.0, 2.0))
+    assert "on one thread (set NPROC=1 in the environment) an update takes 0.50 [0.50, 0.50]" in report.page(timed)
     seeds = jaxrl.profile(dqn, repetitions=2, region=0.001, num_seeds=2)
     assert not seeds.stages and len(seeds.one_thread_seconds) == 2 and "NPROC=1" in report.page(seeds)
     assert "no stages: they are timed for one seed only" in report.page(seeds)
@@ -415,28 +368,6 @@ def test_a_device_of_one_thread_splits_nothing(monkeypatch):
     several, one = (program(x) for program in programs_of_both)
     assert one.devices() == {device} and several.devices() == {jax.devices()[0]}
     np.testing.assert_allclose(several, one, rtol=1e-6)
-
-
-@SEVERAL_THREADS
-def test_programs_of_one_thread_are_not_in_the_persistent_cache(tmp_path):
-    changed = {"jax_compilation_cache_dir": str(tmp_path), "jax_persistent_cache_min_compile_time_secs": 0.0}
-    before = {name: jax.config.values[name] for name in changed}
-    whole = timing.Whole.begin(Uncounted(), jax.random.key(0), None)
-    try:
-        for name, value in changed.items():
-            jax.config.update(name, value)
-        compilation_cache.reset_cache()
-        jax.clear_caches()
-        _, timed = timing.on_one_thread(whole, jax.random.key(1), threads.one_thread(), ["rollout", "learn"])
-        assert list(timed) == ["rollout", "learn"] and not [
-            path for path in tmp_path.iterdir() if "repeat" in path.name
-        ]
-        timing.timed_stages(Uncounted(), whole.state_behind(0.0), jax.random.key(1))
-        assert [path for path in tmp_path.iterdir() if "repeat" in path.name]
-    finally:
-        for name, value in before.items():
-            jax.config.update(name, value)
-        compilation_cache.reset_cache()
 
 
 def test_no_second_device_where_there_is_one_thread_already(monkeypatch):
@@ -739,7 +670,7 @@ class Hidden(jaxrl.PPO):
 
 def test_work_that_no_stage_names_is_left_open():
     profile = jaxrl.profile(Hidden(ENV, ENV_PARAMS, **FIELDS), **QUICK)
-    assert profile.unattributed > 0.5 and min(profile.alone_shares()) > 0.5
+    assert profile.unattributed > 0.5 and min(profile.open_shares(together=False)) > 0.5
 
 
 def test_what_a_loop_carries_is_not_copied():
@@ -770,16 +701,13 @@ def test_a_part_is_shown_within_its_stage(tmp_path):
     numbers = throughput.measurements(profile)
     assert numbers["stage learn"] == [2.0] and numbers["part gradient of learn"] == [1.5]
     assert numbers["in no stage"] == numbers["in no stage alone"] == [0.375] * 2
-    assert not [name for name in numbers if "thread" in name]  # none was timed on one
+    assert "one_thread_update_seconds" not in numbers  # it was not timed on one
 
 
-def test_what_threads_cost_stands_in_the_result():
-    halves = {"learn": StageProfile((3.0,) * 5, Counts(), None, (2.0,) * 5)}
-    profile = dataclasses.replace(jaxrl.profile(Counter(), **QUICK), seconds=(10.0,) * 5, stages=halves)
-    for one, cost, open_share in ((5.0, 4.0, 0.3), (12.0, 0.0, 0.7)):
-        numbers = throughput.measurements(dataclasses.replace(profile, one_thread_seconds=(one,) * 5))
-        assert numbers["thread_cost"] == [cost] and numbers["one_thread_update_seconds"] == [one] * 5
-        assert numbers["in no stage"] == pytest.approx([open_share] * 5)
+def test_what_one_thread_takes_stands_in_the_result():
+    profile = dataclasses.replace(jaxrl.profile(Counter(), **QUICK), one_thread_seconds=(5.0, 6.0))
+    assert throughput.measurements(profile)["one_thread_update_seconds"] == [5.0, 6.0]
+    assert report.record(profile)["one_thread_seconds"] == [5.0, 6.0]
 
 
 @flax.struct.dataclass
@@ -939,7 +867,7 @@ def test_stages_are_left_out_where_they_do_not_fit(monkeypatch):
     assert state > rows and (needed, of_threads) == (3 * each, each + numbers)
     monkeypatch.setattr(measure, "fits", lambda needed, limit: asked.append((needed, limit)) or True)
     assert jaxrl.profile(LEARNERS["dqn"](), memory_limit=2**30, **QUICK).stages
-    assert [needed for needed, _ in asked[-2:]] == [3 * each, 5 * each + numbers]
+    assert [needed for needed, _ in asked[-2:]] == [3 * each, 4 * each + numbers]
     assert "no stages" in report.page(profile)
     assert memory.fits(8, 8) and not memory.fits(9, 8) and memory.fits(0, None)
 
@@ -1159,17 +1087,12 @@ LITTLE = {
 
 def pooled(profiles):
     """One profile with the repetitions of all."""
-    first = profiles[0]
 
     def together(each):
-        timed = {
-            name: None if None in (found := [getattr(x, name) for x in each]) else tuple(itertools.chain(*found))
-            for name in ("seconds", "one_thread_seconds")
-        }
-        return dataclasses.replace(each[0], **timed)
+        return dataclasses.replace(each[0], seconds=tuple(itertools.chain(*(x.seconds for x in each))))
 
     kinds = {
-        kind: {name: together([getattr(x, kind)[name] for x in profiles]) for name in getattr(first, kind)}
+        kind: {name: together([getattr(x, kind)[name] for x in profiles]) for name in getattr(profiles[0], kind)}
         for kind in ("stages", "loops")
     }
     return dataclasses.replace(together(profiles), **kinds)
@@ -1177,8 +1100,7 @@ def pooled(profiles):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LITTLE)
-def test_little_is_in_no_stage(name, monkeypatch):
-    monkeypatch.setattr(measure, "one_thread", threads.one_thread)
+def test_little_is_in_no_stage(name):
     profiles = [jaxrl.profile(LITTLE[name](), repetitions=15) for _ in range(3)]
     shares = [each.unattributed for each in (pooled(profiles), *profiles)]
     assert abs(shares[0]) <= 0.15, shares

@@ -11,16 +11,7 @@ from jaxrl.engine.profiling.peaks import measure_peaks
 from jaxrl.engine.profiling.programs import described
 from jaxrl.engine.profiling.result import Profile, StageProfile
 from jaxrl.engine.profiling.threads import one_thread
-from jaxrl.engine.profiling.timing import (
-    Timed,
-    TimedStage,
-    Whole,
-    on_one_thread,
-    pieces_of,
-    time_all,
-    timed_stages,
-    unit_of,
-)
+from jaxrl.engine.profiling.timing import ONE_THREAD, UPDATE, TimedStage, Whole, time_all, timed_stages, unit_of
 from jaxrl.types import steps_per_update, whole_number
 
 
@@ -38,10 +29,9 @@ def profile(
 
     It runs the program that `fit` runs. An update and its stages are timed in turn, so that a busy minute of the
     machine hits them all; the device's limits are measured in the same process. Stages begin with the state behind
-    `repetitions * region` seconds of updates: a replay has rows by then. On a CPU, XLA gives work to threads, which
-    sleep in between: a cost that stages alone, busy all the time, do not have. There update and stages are timed on one
-    thread, too: `one_thread_seconds`, and `thread_cost` of what no stage has. Arrays that an algorithm closes over must
-    not be committed to a device.
+    `repetitions * region` seconds of updates: a replay has rows by then. Parts that an update repeats together are
+    timed in one loop, too (`loops`): there each waits for the one before it, and finds less in caches than alone. On a
+    CPU an update is timed on one thread, too. Arrays that an algorithm closes over must not be committed to a device.
 
     Args:
       algorithm: any; `rollout` and `learn` are its halves, and what `stages(state, key)` gives are parts of them.
@@ -81,16 +71,16 @@ def profile(
     device_peak_bytes = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
     size = bytes_of(whole.state)
     room = None if memory_limit is None else memory_limit - size - bytes_of(algorithm)  # what is free is without them
-    # A state that stages read, and two that a loop carries at most. On one thread an update has copies of everything,
-    # and its stages read another state.
+    # A state that stages read, and two that a loop carries at most. On one thread an update has copies of everything.
     each = size + temporary_bytes(whole.program)
     alone = num_seeds == 1 and fits(3 * each, room)
-    device = one_thread() if fits((5 if alone else 1) * each + bytes_of(algorithm), room) else None
-    stages = timed_stages(algorithm, whole.state_behind(repetitions * region), stage_key) if alone else {}
-    single = on_one_thread(whole, stage_key, device, pieces_of(stages)) if device is not None else None
-    seconds, tokens = time_all(whole, stages, single, repetitions, region)
+    device = one_thread() if fits((4 if alone else 1) * each + bytes_of(algorithm), room) else None
+    state = whole.state_behind(repetitions * region)
+    single = whole.on(device) if device is not None else None
+    stages = timed_stages(algorithm, state, stage_key) if alone else {}
+    timed, tokens = time_all(whole, single, stages, repetitions, region)
     peaks = measure_peaks()  # its large arrays, which no run has, come and go behind what is timed
-    timed = {what: tuple(each) for what, each in seconds.items()}
+    one_thread_seconds = tuple(timed[ONE_THREAD]) if single else None
     if trace is not None:
         with jax.profiler.trace(trace, create_perfetto_trace=True):
             whole.run(1)
@@ -102,8 +92,8 @@ def profile(
         units=steps_per_update(algorithm) * num_seeds,
         init_seconds=whole.init_seconds,
         compilation=described(whole.program, whole.seconds, whole.programs),
-        seconds=timed[Timed()],
-        one_thread_seconds=timed.get(Timed(one_thread=True)),
+        seconds=tuple(timed[UPDATE]),
+        one_thread_seconds=one_thread_seconds,
         stages=_profiled({name: stage for name, stage in stages.items() if not stage.members}, timed),
         loops=_profiled({name: stage for name, stage in stages.items() if stage.members}, timed),
         tokens=tuple(tokens),
@@ -112,8 +102,8 @@ def profile(
     )
 
 
-def _profiled(stages: dict[str, TimedStage], timed: dict[Timed, tuple[float, ...]]) -> dict[str, StageProfile]:
+def _profiled(stages: dict[str, TimedStage], timed: dict[str, list[float]]) -> dict[str, StageProfile]:
     return {
-        name: StageProfile(timed[Timed(name)], stage.counts, stage.within, timed.get(Timed(name, True)), stage.members)
+        name: StageProfile(tuple(timed[name]), stage.counts, stage.within, stage.members)
         for name, stage in stages.items()
     }

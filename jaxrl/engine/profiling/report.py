@@ -10,7 +10,6 @@ from jaxrl.engine.profiling.counts import Counts
 from jaxrl.engine.profiling.peaks import Peaks
 from jaxrl.engine.profiling.result import Profile
 from jaxrl.engine.profiling.threads import NPROC
-from jaxrl.engine.profiling.timing import beyond_chance
 
 AGREEMENT = 0.1
 """Part of XLA's own count by which ours may differ without a word."""
@@ -75,12 +74,9 @@ def page(profile: Profile) -> str:
         lines.append("no stages: " + (of_one if profile.num_seeds == 1 else "they are timed for one seed only"))
     if profile.one_thread_seconds is not None:
         low, middle, high = np.quantile(np.divide(profile.one_thread_seconds, profile.seconds), [0.25, 0.5, 0.75])
-        certain = not profile.thread_seconds or beyond_chance(range(1, len(profile.seconds) + 1))
         lines.append(
             f"on one thread (set {NPROC}=1 in the environment) an update takes {middle:.2f} [{low:.2f}, {high:.2f}] of "
             "its time"
-            + (f", of which {np.median(profile.one_thread_shares):.1%} are in no stage" if profile.stages else "")
-            + ("" if certain else "; repetitions are too few to tell what threads cost")
         )
     if profile.counts.unknown_loops > 0:
         lines.append("loops whose length only the data say count once; an accelerator asks the host in each turn")
@@ -118,10 +114,9 @@ def _stage_lines(profile: Profile) -> list[str]:
         first, *others = loop.members
         name = f"{first} and {others[0] if len(others) == 1 else f'{len(others)} more'}, together"
         add_rest(name, float(np.median(loop.seconds)), f"each alone {_time(alone)}")
-    if profile.thread_cost:
-        add_rest("threads", profile.thread_cost)
     if profile.stages:
-        for name, shares in {"in no stage": profile.open_shares(), "  each alone": profile.alone_shares()}.items():
+        for name, together in {"in no stage": True, "  each alone": False}.items():
+            shares = profile.open_shares(together)
             low, middle, high = np.quantile(shares, [0.25, 0.5, 0.75])
             add_rest(name, middle * median, f"quartiles {low:.1%}, {high:.1%}")
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -151,8 +146,7 @@ def record(profile: Profile) -> dict[str, Any]:
       profile: from `jaxrl.profile`.
     """
     derived = {"per_second": profile.per_second, "unattributed": profile.unattributed, "counts": profile.counts}
-    derived |= {"thread_seconds": profile.thread_seconds, "thread_cost": profile.thread_cost}
-    derived |= {"open_shares": profile.open_shares(), "alone_shares": profile.alone_shares()}
+    derived |= {"open_shares": profile.open_shares(), "alone_shares": profile.open_shares(together=False)}
     derived["compilations"] = profile.compilations
     stages = {name: dataclasses.replace(x, counts=profile.counts_of(name)) for name, x in profile.stages.items()}
     known = dataclasses.replace(profile, stages=stages)

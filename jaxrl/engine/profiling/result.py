@@ -3,15 +3,12 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from jaxrl.engine.profiling.counts import Counts
 from jaxrl.engine.profiling.peaks import Peaks
 from jaxrl.engine.profiling.programs import Compilation
-from jaxrl.engine.profiling.timing import beyond_chance, pieces_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,8 +21,6 @@ class StageProfile:
     """Of all its turns in one update."""
     within: str | None = None
     """The stage that it is a part of; None: of the update itself, or of several."""
-    one_thread_seconds: tuple[float, ...] | None = None
-    """As of `Profile`, of `pieces`; None of others."""
     members: tuple[str, ...] = ()
     """Of a loop: the parts that each of its turns runs, one after the other."""
 
@@ -51,8 +46,8 @@ class Profile:
     stages: dict[str, StageProfile]
     """Empty with several seeds, where three more states do not fit, and without halves and `stages`."""
     loops: dict[str, StageProfile]
-    """Parts that an update repeats as often, together in a loop; each has arguments of its own. Alone, a part may be
-    faster than in its place: its data stay in caches, its threads awake."""
+    """Parts that an update repeats as often, together in a loop, one after the other, each with arguments of its own.
+    Alone, a part may be faster than in its place: its data stay in caches, its threads awake."""
     tokens: tuple[float, ...]
     """Mean tokens drawn, or read, by an update of a language model, one number a repetition; empty of others."""
     peaks: Peaks
@@ -109,62 +104,20 @@ class Profile:
         """Median of `open_shares`; NaN without stages."""
         return float(np.median(self.open_shares())) if self.stages else math.nan
 
-    def open_shares(self) -> tuple[float, ...]:
-        """Share of an update that neither `pieces` nor threads have; negative where they cost more than an update.
+    def open_shares(self, together: bool = True) -> tuple[float, ...]:
+        """Share of an update that its stages, those without parts, do not have; negative where they cost more.
+
+        Args:
+          together: whether loops stand for their members.
 
         Returns:
           One number a repetition; none without stages.
         """
-        known = [piece.seconds for piece in self.pieces()] + ([self.thread_seconds] if self.thread_cost else [])
-        return _left(self.seconds, known) if self.stages else ()
-
-    def alone_shares(self) -> tuple[float, ...]:
-        """The same of stages without parts, each timed alone, with threads.
-
-        Returns:
-          One number a repetition; none without stages.
-        """
-        return (
-            _left(self.seconds, [self.stages[name].seconds for name in pieces_of(self.stages)]) if self.stages else ()
-        )
-
-    def pieces(self) -> list[StageProfile]:
-        """What adds up to an update.
-
-        Returns:
-          Loops, and of the stages that are in none of them those without parts.
-        """
-        every = self.stages | self.loops
-        return [every[name] for name in pieces_of(every)]
-
-    @property
-    def thread_seconds(self) -> tuple[float, ...]:
-        """By how much more an update exceeds the sum of its pieces than on one thread, but no more than it is slower.
-
-        One number a repetition; empty without stages, and where one thread was not timed.
-        """
-        if not self.stages or self.one_thread_seconds is None:
-            return ()
-        slower = np.subtract(self.seconds, self.one_thread_seconds)
-        of_pieces = [np.subtract(piece.seconds, piece.one_thread_seconds or math.nan) for piece in self.pieces()]
-        return tuple(np.minimum(slower - np.sum(of_pieces, axis=0), slower).tolist())
-
-    @property
-    def thread_cost(self) -> float:
-        """Median of `thread_seconds`, if they are not chance; else zero."""
-        return float(np.median(self.thread_seconds)) if beyond_chance(self.thread_seconds) else 0.0
-
-    @property
-    def one_thread_shares(self) -> tuple[float, ...]:
-        """As `open_shares`, on one thread; empty where that was not timed."""
-        if not self.stages or self.one_thread_seconds is None:
-            return ()
-        return _left(self.one_thread_seconds, [piece.one_thread_seconds for piece in self.pieces()])
+        every = self.stages | (self.loops if together else {})
+        done = {stage.within for stage in every.values()}.union(*(stage.members for stage in every.values()))
+        known = [stage.seconds for name, stage in every.items() if name not in done]
+        return tuple((1.0 - np.sum(known, axis=0) / np.array(self.seconds)).tolist()) if known else ()
 
     def parts(self, within: str | None = None) -> dict[str, float]:
         """Median seconds of the parts of a stage in one update; of the update itself for None."""
         return {name: seconds for name, seconds in self.stage_seconds.items() if self.stages[name].within == within}
-
-
-def _left(seconds: Sequence[float], known: Sequence[Any]) -> tuple[float, ...]:
-    return tuple((1.0 - np.sum(known, axis=0) / np.array(seconds)).tolist())

@@ -3,8 +3,8 @@
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +27,8 @@ from jaxrl.engine.profiling.threads import copied_to
 from jaxrl.engine.programs import INITIALIZE_OPTIONS, initialize, split_keys
 from jaxrl.types import Stage, steps_per_update
 
+UPDATE, ONE_THREAD = "an update", "on one thread"
+"""Names of what is timed besides stages."""
 LONGEST = 1024
 """Updates of a timed call at most, of all seeds together."""
 SHORT = 1e-3
@@ -69,10 +71,9 @@ class Whole:
 
     def on(self, device: Any) -> "Whole":
         """The same of another device, compiled for it, which goes on by itself."""
-        owned = ("algorithm", "key", "alive", "state")
-        algorithm, key, alive, state = copied_to([getattr(self, name) for name in owned], device)
-        program, *_ = compiled_updates(algorithm, state, key, longest_of(key))
-        return dataclasses.replace(self, algorithm=algorithm, key=key, alive=alive, state=state, program=program)
+        owned = {name: copied_to(getattr(self, name), device) for name in ("algorithm", "key", "alive", "state")}
+        program, *_ = compiled_updates(owned["algorithm"], owned["state"], owned["key"], longest_of(self.key))
+        return dataclasses.replace(self, program=program, **owned)
 
     def run(self, turns: int) -> float:
         """Seconds of so many updates, which go on from the last ones."""
@@ -106,43 +107,18 @@ class TimedStage:
     """Of a loop: its parts."""
 
 
-def timed_stages(
-    algorithm: Any, state: Any, key: jax.Array, names: Sequence[str] | None = None
-) -> dict[str, TimedStage]:
-    """The compiled stages of an algorithm, whose state is consumed, and behind them loops; or those of some names."""
+def timed_stages(algorithm: Any, state: Any, key: jax.Array) -> dict[str, TimedStage]:
+    """The compiled stages of an algorithm, whose state is consumed, and behind them loops."""
     timed, on_cpu = {}, jax.default_backend() == "cpu"
     found = stages_of(algorithm, state, key)
     loops = {" + ".join(members): members for members in loops_of(found)}
-    for name in names if names is not None else [*found, *loops]:
+    for name in [*found, *loops]:
         stage = together(found[x] for x in loops[name]) if name in loops else found[name]
         timed[name] = timed_stage(stage, 1 if on_cpu else stage.times)
         if not on_cpu and min(timed[name].run(1) for _ in range(2)) < SHORT:
             timed[name] = timed_stage(stage, OFTEN * stage.times)
         timed[name] = dataclasses.replace(timed[name], members=loops.get(name, ()))
     return timed
-
-
-def pieces_of(stages: dict[str, Any]) -> list[str]:
-    """Names of what adds up to an update.
-
-    Args:
-      stages: timed ones, and loops.
-
-    Returns:
-      Those without parts, and that are in no loop.
-    """
-    done = {stage.within for stage in stages.values()}.union(*(stage.members for stage in stages.values()))
-    return [name for name in stages if name not in done]
-
-
-def on_one_thread(whole: Whole, key: jax.Array, device: Any, names: list[str]) -> tuple[Whole, dict[str, TimedStage]]:
-    """The update and stages of some names, compiled for a device of one thread."""
-    with jax.default_device(device), without_cache():  # it would take programs of that device for those of the first
-        single, key = whole.on(device), copied_to(jax.random.clone(key), device)
-        timed = timed_stages(single.algorithm, single.state_behind(0.0), key, names) if names else {}
-        for stage in timed.values():
-            stage.run(1)
-    return single, timed
 
 
 def timed_stage(stage: Stage, known: int) -> TimedStage:
@@ -164,57 +140,25 @@ def timed_stage(stage: Stage, known: int) -> TimedStage:
     return TimedStage(run, counts, stage.within)
 
 
-class Timed(NamedTuple):
-    """What has a turn."""
-
-    stage: str = ""
-    """Its name; empty: the update itself."""
-    one_thread: bool = False
-    """Whether on one thread."""
-
-
 def time_all(
-    whole: Whole,
-    stages: dict[str, TimedStage],
-    one_thread: tuple[Whole, dict[str, TimedStage]] | None,
-    repetitions: int,
-    region: float,
-) -> tuple[dict[Timed, list[float]], list[float]]:
-    """Seconds of the update and of its stages, and of those of one thread where there are such; tokens of it."""
-    runs: dict[Timed, Callable[[int], float]] = {}
-    single, pieces = one_thread or (None, {})
-    for name, run in {"": whole.run, **{name: stage.run for name, stage in stages.items()}}.items():
-        runs[Timed(name)] = run
-        if single is not None and (not name or name in pieces):
-            runs[Timed(name, True)] = pieces[name].run if name else single.run
+    whole: Whole, single: Whole | None, stages: dict[str, TimedStage], repetitions: int, region: float
+) -> tuple[dict[str, list[float]], list[float]]:
+    """Seconds of the update, of that on one thread, if there is one, and of stages; tokens of the update."""
+    runs: dict[str, Callable[[int], float]] = {UPDATE: whole.run} | ({ONE_THREAD: single.run} if single else {})
+    runs |= {name: stage.run for name, stage in stages.items()}
     turns, seconds, tokens = {}, {what: [] for what in runs}, []
     for what, run in runs.items():
         run(1)
-        most, turns[what] = 2**20 if what.stage else longest_of(whole.key), 1
+        most, turns[what] = 2**20 if what in stages else longest_of(whole.key), 1
         for _ in range(2):  # the price of a call hides how short a stage is from the first one
             turns[what] = max(1, min(math.ceil(region * turns[what] / run(turns[what])), most))
         run(turns[what])
     for _ in range(repetitions):
         for what, run in runs.items():
             seconds[what].append(run(turns[what]) / turns[what])
-            if what == Timed():
+            if what == UPDATE:
                 tokens += tokens_of(whole)
     return seconds, tokens
-
-
-def beyond_chance(differences: Sequence[float]) -> bool:
-    """Whether chance alone would hardly make them so large, by the exact signed-rank test, at five in a hundred.
-
-    Args:
-      differences: one number a repetition; below five of them nothing is certain.
-
-    Source: Wilcoxon (1945), Individual Comparisons by Ranking Methods.
-    """
-    from scipy import stats  # which takes longer to import than all of this
-
-    changed = [x for x in differences if x]
-    result: Any = stats.wilcoxon(changed, alternative="greater", method="exact") if changed else None
-    return result is not None and bool(result.pvalue <= 0.05)
 
 
 def longest_of(key: jax.Array) -> int:
