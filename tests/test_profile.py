@@ -297,14 +297,25 @@ def test_a_loop_runs_its_stages_one_after_the_other():
     loop = stages.together([*members, Stage(jnp.max, (x,), 5)])
     alone, carried = stages.apart(loop)
     with jax.debug_key_reuse(False):
-        own, results = stages.repeat(alone, jax.tree.map(jnp.copy, carried), jnp.int32(5), known=1)
+        (added, drew, looked), _ = stages.repeat(alone, jax.tree.map(jnp.copy, carried), jnp.int32(5), known=1)
         last = jax.random.wrap_key_data(jax.random.key_data(key) ^ jnp.uint32(4))  # another in each turn
         expected = float(jax.random.uniform(last))
-        text = stages.repeat.lower(alone, carried, jnp.int32(5), known=1).as_text()
-    assert loop.times == 5 and own[1:] == (None, None) and float(own[0]) == 10.0
-    assert results[0] is None and float(results[1][0]["drawn"]) == pytest.approx(expected)
-    assert float(results[1][1]) == 3.0 and float(results[2]) == 2.0
-    assert text.count("optimization_barrier") == 1 + 3 * 2  # of the loop; before each, and in its own
+        text = stages.repeat.lower(alone, carried, jnp.int32(5), known=1).compile().as_text()
+    assert loop.times == 5 and float(added[0]) == 10.0 and added[1] is None
+    assert float(drew[1][0]["drawn"]) == pytest.approx(expected) and float(drew[1][1]) == 3.0
+    assert float(looked[1]) == 2.0 and drew[0] is looked[0] is None
+    assert text.count(" while(") >= 1 + 3  # each waits for the one before it, or its loop of one turn were none
+
+
+def test_parts_wait_for_numbers_whatever_they_are():
+    for x in (jnp.nan, jnp.inf, jnp.finfo(jnp.float32).max, 0.0):
+        result = {
+            "x": jnp.full((2, 3), x),
+            "key": jax.random.key(1),
+            "none": jnp.zeros((0, 3)),
+            "flag": jnp.array(True),
+        }
+        assert int(stages._one_behind(jnp.int32(1), result)) == 1
 
 
 def test_updates_go_on_for_some_seconds():
@@ -1104,6 +1115,7 @@ def test_little_is_in_no_stage(name):
     profiles = [jaxrl.profile(LITTLE[name](), repetitions=15) for _ in range(3)]
     shares = [each.unattributed for each in (pooled(profiles), *profiles)]
     assert abs(shares[0]) <= 0.15, shares
+    assert bool(profiles[0].loops) == (name in ("ppo", "dqn", "grpo")), profiles[0].loops
 
 
 class InTurn:

@@ -69,17 +69,16 @@ def profile(
     whole = Whole.begin(algorithm, jax.random.split(run_key, num_seeds) if num_seeds > 1 else run_key, memory_limit)
     # Before what follows adds to it.
     device_peak_bytes = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
+    peaks = measure_peaks()
     size = bytes_of(whole.state)
     room = None if memory_limit is None else memory_limit - size - bytes_of(algorithm)  # what is free is without them
     # A state that stages read, and two that a loop carries at most. On one thread an update has copies of everything.
     each = size + temporary_bytes(whole.program)
     alone = num_seeds == 1 and fits(3 * each, room)
     device = one_thread() if fits((4 if alone else 1) * each + bytes_of(algorithm), room) else None
-    state = whole.state_behind(repetitions * region)
+    stages = timed_stages(algorithm, whole.state_behind(repetitions * region), stage_key) if alone else {}
     single = whole.on(device) if device is not None else None
-    stages = timed_stages(algorithm, state, stage_key) if alone else {}
     timed, tokens = time_all(whole, single, stages, repetitions, region)
-    peaks = measure_peaks()  # its large arrays, which no run has, come and go behind what is timed
     one_thread_seconds = tuple(timed[ONE_THREAD]) if single else None
     if trace is not None:
         with jax.profiler.trace(trace, create_perfetto_trace=True):

@@ -115,7 +115,7 @@ def _stage_lines(profile: Profile) -> list[str]:
         name = f"{first} and {others[0] if len(others) == 1 else f'{len(others)} more'}, together"
         add_rest(name, float(np.median(loop.seconds)), f"each alone {_time(alone)}")
     if profile.stages:
-        for name, together in {"in no stage": True, "  each alone": False}.items():
+        for name, together in ({"in no stage": True} | ({"  each alone": False} if profile.loops else {})).items():
             shares = profile.open_shares(together)
             low, middle, high = np.quantile(shares, [0.25, 0.5, 0.75])
             add_rest(name, middle * median, f"quartiles {low:.1%}, {high:.1%}")

@@ -46,7 +46,7 @@ class Profile:
     stages: dict[str, StageProfile]
     """Empty with several seeds, where three more states do not fit, and without halves and `stages`."""
     loops: dict[str, StageProfile]
-    """Parts that an update repeats as often, together in a loop, one after the other, each with arguments of its own.
+    """Parts that an update repeats equally often, in one loop, one after the other, each with arguments of its own.
     Alone, a part may be faster than in its place: its data stay in caches, its threads awake."""
     tokens: tuple[float, ...]
     """Mean tokens drawn, or read, by an update of a language model, one number a repetition; empty of others."""

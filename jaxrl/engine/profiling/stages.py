@@ -99,34 +99,48 @@ def loops_of(stages: dict[str, Stage]) -> list[tuple[str, ...]]:
 def together(stages: Iterable[Stage]) -> Stage:
     """One stage whose turns run given ones, one after the other, each with arguments of its own.
 
-    A CPU would run at the same time what does not read from each other, though in an update it does: there the number
-    of turns, one, is known to each when the one before it has ended. An accelerator runs one kernel after the other.
+    In an update a part reads what the one before it gave; here none does, and a CPU would run two at the same time. So
+    the number of turns of each, one, is known only when the one before it has ended. An accelerator runs one kernel
+    after the other.
 
     Args:
-      stages: of as many turns.
+      stages: of equally many turns each.
 
     Returns:
-      A stage that carries what they carry.
+      A stage that carries what they carry, and what they gave in the last turn.
     """
     fixed, carried = zip(*map(apart, stages), strict=True)
+    shapes = [jax.eval_shape(_result, *one)[1] for one in zip(fixed, carried, strict=True)]
+    given = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
     on_cpu = jax.default_backend() == "cpu"
 
-    def run(carried: Any, fixed: Any) -> Any:
-        results, once = [], jnp.int32(1)
-        for one in zip(fixed, carried, strict=True):
-            (stage, own), results = jax.lax.optimization_barrier((one, results))
-            results.append(repeat(stage, own, once, known=1) if on_cpu else _result(stage, own))
-            once = _one_behind(results[-1])
-        return tuple(zip(*results, strict=True))
+    def run(carry: Any, fixed: Any) -> Any:
+        new, turns = [], _one_behind(jnp.int32(0), fixed)  # not of what is carried, which would be copied
+        for stage, last in zip(fixed, carry, strict=True):
+            (stage, last), new = jax.lax.optimization_barrier(((stage, last), new))
+            new.append(_turns(stage, last, turns) if on_cpu else _result(stage, last[0]))
+            turns = _one_behind(turns, new[-1])
+        return tuple(new)
 
-    return Stage(run, (carried, fixed), fixed[0].times, carry=0)
+    return Stage(run, (tuple(zip(carried, given, strict=True)), fixed), fixed[0].times, carry=0)
 
 
-def _one_behind(result: Any) -> jax.Array:
-    """One, int32 `[]`, which is known once a result is there: no sum of its first numbers is the largest float."""
+def _turns(stage: Stage, last: tuple[Any, Any], turns: jax.Array) -> tuple[Any, Any]:
+    """So many turns of a stage, behind what it carries and what it gave last; nothing is computed before."""
+
+    def turn(index: jax.Array, last: tuple[Any, Any]) -> tuple[Any, Any]:
+        arguments, _ = jax.lax.optimization_barrier((stage.arguments, index))
+        return _result(dataclasses.replace(stage, arguments=arguments), last[0])
+
+    return jax.lax.fori_loop(0, turns, turn, last)
+
+
+def _one_behind(before: jax.Array, result: Any) -> jax.Array:
+    """One, int32 `[]`, known once a result is there: no sum is a NaN of this payload, but no compiler knows."""
     numbers = [jax.random.key_data(x) if _is_key(x) else x for x in jax.tree.leaves(result)]
-    first = [x.ravel()[0].astype(jnp.float32) for x in numbers if x.size]
-    return (sum(first, jnp.float32(0.0)) != jnp.finfo(jnp.float32).max).astype(jnp.int32)
+    first = [x[(0,) * x.ndim].astype(jnp.float32) for x in numbers if x.size]
+    total = jax.lax.bitcast_convert_type(sum(first, before.astype(jnp.float32)), jnp.int32)
+    return (total != 0x7FABCDEF).astype(jnp.int32)
 
 
 def stages_of(algorithm: Any, state: Any, key: jax.Array) -> dict[str, Stage]:

@@ -1,4 +1,4 @@
-"""A CPU of one thread: what XLA's threads cost, or save, is what differs on it."""
+"""A CPU device of one thread, to see what XLA's threads cost or save."""
 
 import functools
 import os
