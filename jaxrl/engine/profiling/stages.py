@@ -29,6 +29,11 @@ def repeat(stage: Stage, carried: Any, rounds: jax.Array, known: int) -> Any:
     Returns:
       What the last turn gave.
     """
+    return _repeated(stage, _first(stage, carried), rounds, known)
+
+
+def _repeated(stage: Stage, first: tuple[Any, Any], rounds: jax.Array, known: int = 1) -> tuple[Any, Any]:
+    """As `repeat`, behind what a stage carries and what else it gave last."""
 
     def turn(_: Any, carry: tuple[jax.Array, Any]) -> tuple[jax.Array, Any]:
         index, last = carry
@@ -39,9 +44,13 @@ def repeat(stage: Stage, carried: Any, rounds: jax.Array, known: int) -> Any:
     def run_round(_: Any, carry: tuple[jax.Array, Any]) -> tuple[jax.Array, Any]:
         return turn(None, carry) if known == 1 else jax.lax.fori_loop(0, known, turn, carry)
 
-    _, (_, shapes) = jax.eval_shape(lambda: turn(None, (rounds, (carried,))))
-    first = carried, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
     return jax.lax.fori_loop(0, rounds, run_round, (jnp.int32(0), first))[1]
+
+
+def _first(stage: Stage, carried: Any) -> tuple[Any, Any]:
+    """What a stage carries, and zeros in place of what else it gives."""
+    shapes = jax.eval_shape(_result, stage, carried)[1]
+    return carried, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
 
 
 def _result(stage: Stage, carried: Any) -> tuple[Any, Any]:
@@ -110,29 +119,17 @@ def together(stages: Iterable[Stage]) -> Stage:
       A stage that carries what they carry, and what they gave in the last turn.
     """
     fixed, carried = zip(*map(apart, stages), strict=True)
-    shapes = [jax.eval_shape(_result, *one)[1] for one in zip(fixed, carried, strict=True)]
-    given = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
     on_cpu = jax.default_backend() == "cpu"
 
     def run(carry: Any, fixed: Any) -> Any:
         new, turns = [], _one_behind(jnp.int32(0), fixed)  # not of what is carried, which would be copied
         for stage, last in zip(fixed, carry, strict=True):
             (stage, last), new = jax.lax.optimization_barrier(((stage, last), new))
-            new.append(_turns(stage, last, turns) if on_cpu else _result(stage, last[0]))
+            new.append(_repeated(stage, last, turns) if on_cpu else _result(stage, last[0]))
             turns = _one_behind(turns, new[-1])
         return tuple(new)
 
-    return Stage(run, (tuple(zip(carried, given, strict=True)), fixed), fixed[0].times, carry=0)
-
-
-def _turns(stage: Stage, last: tuple[Any, Any], turns: jax.Array) -> tuple[Any, Any]:
-    """So many turns of a stage, behind what it carries and what it gave last; nothing is computed before."""
-
-    def turn(index: jax.Array, last: tuple[Any, Any]) -> tuple[Any, Any]:
-        arguments, _ = jax.lax.optimization_barrier((stage.arguments, index))
-        return _result(dataclasses.replace(stage, arguments=arguments), last[0])
-
-    return jax.lax.fori_loop(0, turns, turn, last)
+    return Stage(run, (tuple(map(_first, fixed, carried)), fixed), fixed[0].times, carry=0)
 
 
 def _one_behind(before: jax.Array, result: Any) -> jax.Array:
